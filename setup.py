@@ -1,0 +1,21 @@
+"Build from settings.ini: every `*_requirements` key is an extra, and `all` is their union."
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+ini = ConfigParser(delimiters=['='])
+ini.read(here / 'settings.ini', encoding='utf-8')
+cfg = ini['DEFAULT']
+extras = {k.removesuffix('_requirements'): cfg[k].split() for k in cfg if k.endswith('_requirements')}
+extras['all'] = sorted({r for rs in extras.values() for r in rs})
+
+setup(
+    name=cfg['lib_name'], version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
+    author=cfg['author'], author_email=cfg['author_email'], url=cfg['git_url'], license='Apache-2.0',
+    long_description=(here / 'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
+    packages=find_packages(include=['immig_research', 'immig_research.*']), include_package_data=True,
+    python_requires=f">={cfg['min_python']}", install_requires=cfg['requirements'].split(), extras_require=extras,
+    entry_points={'console_scripts': cfg['console_scripts'].split()}, zip_safe=False,
+)
