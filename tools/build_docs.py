@@ -1,0 +1,106 @@
+"""Build the docs site in `_docs/` from the notebooks' stored outputs, or with `--readme` only README.md from the index.
+
+Nothing is executed. The site is rendered by smalldocs from the folder that nbdev processed and from `_quarto.yml`, so
+that it needs no Quarto; `nbdev_docs` renders the same folder where Quarto is installed. The build fails when a page is
+missing, when an internal link leads nowhere, or when nbdev warns of a cell that mixes imports and code.
+"""
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+from nbdev.config import get_config
+from nbdev.doclinks import nbglob
+from nbdev.quarto import nbdev_sidebar, proc_nbs, refresh_quarto_yml
+
+root = Path(__file__).resolve().parent.parent
+
+
+def outputs_md(cell):
+    "A code cell's stored outputs as Markdown."
+    for o in cell.get('outputs', []):
+        data = o.get('data', {})
+        text = data.get('text/markdown') or data.get('text/plain') or o.get('text', '')
+        text = ''.join(text)
+        yield text if 'text/markdown' in data else '\n'.join('    ' + line for line in text.splitlines())
+
+
+def readme():
+    "README.md: the index notebook's prose, code and outputs, without hidden cells."
+    parts = ['<!-- Made from nbs/index.ipynb by `make readme`; edit that. -->']
+    for cell in json.loads((root/'nbs/index.ipynb').read_text(encoding='utf-8'))['cells']:
+        source = ''.join(cell['source']).strip()
+        if cell['cell_type'] == 'markdown': parts.append(source)
+        elif cell['cell_type'] == 'code' and '#| hide' not in source:
+            if '#| echo: false' not in source: parts.append(f'```python\n{source}\n```')
+            parts += outputs_md(cell)
+    (root/'README.md').write_text('\n\n'.join(p for p in parts if p) + '\n', encoding='utf-8')
+
+
+class Links(HTMLParser):
+    "The `href`, `src` and `id` values of a page."
+    def __init__(self, page):
+        super().__init__()
+        self.refs, self.ids = [], set()
+        self.feed(page.read_text(encoding='utf-8'))
+    def handle_starttag(self, tag, attrs):
+        for k, v in attrs:
+            if k in ('href', 'src') and v: self.refs.append(v)
+            if k == 'id' and v: self.ids.add(v)
+
+
+def broken_links(site):
+    "Internal links of `site` that lead to no file, or to no place in their page."
+    pages = {p: Links(p) for p in site.rglob('*.html')}
+    for page, links in pages.items():
+        for ref in links.refs:
+            if re.match(r'[a-z]+:|//', ref): continue
+            path, _, anchor = ref.partition('#')
+            target = (page.parent/path.split('?')[0]).resolve() if path else page
+            if target.is_dir(): target = target/'index.html'
+            if not target.exists(): yield f'{page.name}: {ref}'
+            elif anchor and target in pages and anchor not in pages[target].ids: yield f'{page.name}: {ref}'
+
+
+def drop_numbers(cache):
+    "Name each page as nbdev's own links do, without the number that orders the notebooks: records.html, not 00a_records.html."
+    sidebar = (cache/'sidebar.yml').read_text(encoding='utf-8') if (cache/'sidebar.yml').exists() else (root/'nbs/sidebar.yml').read_text(encoding='utf-8')
+    for nb in sorted(cache.glob('[0-9]*.ipynb')):
+        plain = re.sub(r'^\d+[a-z]?_', '', nb.name)
+        nb.rename(cache/plain)
+        sidebar = sidebar.replace(nb.name, plain)
+    (cache/'sidebar.yml').write_text(sidebar, encoding='utf-8')
+
+
+def site():
+    "Render the site and check that every notebook has its page."
+    cfg = get_config()
+    refresh_quarto_yml()
+    nbdev_sidebar.__wrapped__(path=cfg.nbs_path)
+    shutil.rmtree(root/'_proc', ignore_errors=True)
+    cache = proc_nbs(cfg.nbs_path, n_workers=0, force=True)
+    drop_numbers(cache)
+    done = subprocess.run(['smalldocs', 'render', str(cache), '--quiet'], capture_output=True, text=True)
+    print(''.join(w for w in (done.stdout + done.stderr).splitlines(True) if not re.search('output-file|keep-md|commonmark', w)), end='')
+    if done.returncode: sys.exit(done.returncode)
+    out = Path(cfg.doc_path)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.move(cache/out.name, out)
+    base = f'{cfg.doc_host}{cfg.doc_baseurl}/'
+    for page in out.glob('*.html'):
+        page.write_text(page.read_text(encoding='utf-8').replace(f'href="{base}', 'href="'), encoding='utf-8')
+    missing = [f for f in nbglob(cfg.nbs_path) if not (out/f"{re.sub(r'^[0-9]+[a-z]?_', '', Path(f).stem)}.html").exists()]
+    if missing: sys.exit(f'no page for {missing}')
+    broken = sorted(set(broken_links(out)))
+    if broken: sys.exit(f'{len(broken)} broken links:\n' + '\n'.join(broken[:20]))
+    print(f"{len(list(out.glob('*.html')))} pages in {out.name}/, no broken links")
+
+
+if __name__ == '__main__':
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument('--readme', action='store_true', help='only README.md')
+    readme() if ap.parse_args().readme else site()
