@@ -75,6 +75,11 @@ _IRREGULAR = dict(pair.split(':') for pair in ('children:child men:man women:wom
     'met:meet left:leave leaving:leave made:make making:make held:hold lost:lose gave:give given:give took:take taken:take came:come was:be is:be are:be were:be has:have '
     'had:have using:use used:use uses:use died:die dies:die got:get spent:spend wives:wife lives:live').split())
 
+def _lower(text):
+    "`text` in lower case with every offset kept"
+    low = text.lower()
+    return low if len(low) == len(text) else ''.join(c.lower() if len(c.lower()) == 1 else c for c in text)
+
 @lru_cache(maxsize=100_000)
 def stem(
     word: str, # One word, any case
@@ -84,7 +89,7 @@ def stem(
     if w in _IRREGULAR or len(w) < 4: return _IRREGULAR.get(w, w)
     for end, new in (('ies', 'y'), ('sses', 'ss'), ('ations', 'ate'), ('ation', 'ate'), ('ssions', 't'), ('ssion', 't'), ('ments', ''), ('ment', ''),
                      ('ibility', 'ible'), ('ability', 'able'), ('ings', ''), ('ing', ''), ('edly', ''), ('ied', 'y'), ('ed', ''), ('ly', ''), ('es', 'e'), ('s', '')):
-        if w.endswith(end) and len(w) - len(end) >= 3 and not (end in ('s', 'ly') and w[-len(end) - 1] in 'sup'): w = w[:len(w) - len(end)] + new; break
+        if w.endswith(end) and len(w) - len(end) >= 3 and not (end == 's' and w[-2] in 'su' or end == 'ly' and w[-3] == 'p'): w = w[:len(w) - len(end)] + new; break
     if len(w) > 3 and w[-1] == w[-2] and w[-1] in 'tdnrpgml': w = w[:-1]
     return w[:-1] if len(w) > 4 and w[-1] == 'e' else w
 
@@ -110,7 +115,7 @@ _U, _T, _X = 'one|two|three|four|five|six|seven|eight|nine', '|'.join(list(_ONES
 _S = rf'(?:(?:{_X})(?:[-\s](?:{_U})\b)?|(?:{_T})\b|(?:{_U})\b)'
 _W = rf'(?:(?:{_U}|a)\s+hundred(?:\s+(?:and\s+)?{_S})?|{_S})(?:\s+(?:thousand|million|billion)\b)?'
 _N = rf'(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?(?:\s+(?:thousand|million|billion)\b)?|{_W})'
-_NUMBER = re.compile(rf'(?<![\w§/.–-])(?P<cur>(?:US)?\$\s?)?(?P<n>{_N})(?P<twice>\s?\({_N}\))?', re.I)
+_NUMBER = re.compile(rf'(?<![\w§/.])(?<![a-z][–-])(?=[\d$aefnostu])(?P<cur>(?:us)?\$\s?)?(?P<n>{_N})(?P<twice>\s?\({_N}\))?')
 _PERCENT = re.compile(r'[\s-]?(?:%|percent(?:age points?)?\b|per\s?cent(?:um)?\b)', re.I)
 _DOLLARS = re.compile(r'[\s-](?:U\.?S\.? )?dollars?\b', re.I)
 _AGE_AFTER = re.compile(r'(?:[\s-]years?)?(?:\s+of\s+age\b|[\s-]olds?\b|\s+(?:or|and|years or)\s+(?:older|over|younger|above|up)\b)|(?:st|nd|rd|th)\s+birthday', re.I)
@@ -157,33 +162,33 @@ def numeric_facts(
     taken: list = (), # (start, end) of stretches to skip, sorted
 ) -> list: # Facts of kinds money, percent, age, duration, date, count
     "The facts of `text` that are numbers, outside `taken`."
-    facts, pending, starts = [], None, [s for s, _ in taken]
-    for m in _NUMBER.finditer(text):
+    facts, pending, starts, low = [], None, [s for s, _ in taken], _lower(text)
+    for m in _NUMBER.finditer(low):
         i = bisect_right(starts, m.end() - 1) - 1
         if i >= 0 and taken[i][1] > m.start(): pending = None; continue
-        got = _classify(text, m)
-        if pending and got and got[0] in ('duration', 'age', 'percent') and _JOIN.fullmatch(text[pending.end():m.start()]):
+        got = _classify(low, m)
+        if pending and got and got[0] in ('duration', 'age', 'percent') and _JOIN.fullmatch(low[pending.end():m.start()]):
             if facts and facts[-1].start == pending.start(): facts.pop()
-            facts.append(Fact(got[0], parse_number(pending['n']), got[2], pending[0], pending.start(), pending.end(), bound_before(text, pending.start())))
+            facts.append(Fact(got[0], parse_number(pending['n']), got[2], text[pending.start():pending.end()], pending.start(), pending.end(), bound_before(text, pending.start())))
         if got: facts.append(Fact(got[0], got[1], got[2], text[m.start():got[3]], m.start(), got[3], bound_before(text, m.start())))
         pending = m if got is None or got[0] == 'count' else None
     return facts
 
 # %% ../nbs/00i_facts.ipynb #facts-article
-_ARTICLE = re.compile(r'(?<=\b)(?:within|for|after|least|than|inside|to|about|another|in|until|of|by)\s+(?P<t>(?P<h>half\s+)?(?:an?|the|single)\s+(?:(?:full|single|whole)\s+)?'
-                      r'(?P<u>hour|day|week|month|year|decade))\b(?!\s+(?:of\s+(?!(?:arriv|entr|entering|fil|admi|rec|the\s+date|being|continuous))|in\s+which|\d))', re.I)
+_ARTICLE = re.compile(r'\b(?:within|for|after|least|than|inside|to|about|another|in|until|of|by)\s+(?P<t>(?P<h>half\s+)?(?:an?|the|single)\s+(?:(?:full|single|whole)\s+)?'
+                      r'(?P<u>hour|day|week|month|year|decade))\b(?!\s+(?:of\s+(?!(?:arriv|entr|entering|fil|admi|rec|the\s+date|being|continuous))|in\s+which|\d))')
 
 def article_facts(
     text: str, # Any text
 ) -> list: # Durations of one unit
     "The durations of `text` that are written with an article: 'within a year'."
-    return [Fact('duration', '0.5' if m['h'] else '1', m['u'].lower(), m['t'], m.start('t'), m.end('t'), bound_before(text, m.start('t')))
-            for m in _ARTICLE.finditer(text) if not m['t'].lower().startswith('the ')]
+    return [Fact('duration', '0.5' if m['h'] else '1', m['u'], text[m.start('t'):m.end('t')], m.start('t'), m.end('t'), bound_before(text, m.start('t')))
+            for m in _ARTICLE.finditer(_lower(text)) if not m['t'].lower().startswith('the ')]
 
 # %% ../nbs/00i_facts.ipynb #facts-date
 _MONTHS = 'January February March April May June July August September October November December'.split()
 _M = '(' + '|'.join(f'{m[:3]}(?:{m[3:]})?' if m != 'September' else 'Sept?(?:ember)?' for m in _MONTHS) + r')\b\.?'
-_DATE = re.compile(rf'\b(?:{_M}\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!,\d|\.\d)(?:,?\s+(\d{{4}})\b)?|(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_M},?\s+(\d{{4}})\b|{_M},?\s+(?:of\s+)?(\d{{4}})\b|'
+_DATE = re.compile(rf'\b(?=[JFMASOND\d])(?:{_M}\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!,\d|\.\d)(?:,?\s+(\d{{4}})\b)?|(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_M},?\s+(\d{{4}})\b|{_M},?\s+(?:of\s+)?(\d{{4}})\b|'
                    rf'(\d{{4}})-(\d\d)-(\d\d)\b|(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d\d)\b)')
 
 def _iso(m):
@@ -200,13 +205,14 @@ def date_facts(
     return [Fact('date', _iso(m), '', m[0], m.start(), m.end()) for m in _DATE.finditer(text)]
 
 # %% ../nbs/00i_facts.ipynb #facts-reference
-_FORM = re.compile(r'\b(?:(?:USCIS\s+)?Forms?\s+)?((?:I|N|G|AR|DS|EOIR|ETA|CBP|ICE|W|IRS)-\d{1,4}[A-Z]{0,2})\b|\bForm\s+((?:I|N|G)\s?\d{2,4}[A-Z]?)\b', re.I)
+_FORM = re.compile(r'\b(?:forms?\s+)?((?:[ingw]|ar|ds|eoir|eta|cbp|ice|irs)-\d{1,4}[a-z]{0,2})\b|\bform\s+((?:[ing])\s?\d{2,4}[a-z]?)\b')
 
 def form_facts(
     text: str, # Any text
 ) -> list: # Facts of kind form
     "The form numbers of `text`, with or without the word 'Form' before them."
-    return [Fact('form', re.sub(r'(?<=[A-Z])\s?(?=\d)', '-', (m[1] or m[2]).upper(), count=1) if m[2] else m[1].upper(), '', m[0], m.start(), m.end()) for m in _FORM.finditer(text)]
+    return [Fact('form', m[1].upper() if m[1] else f'{m[2][0].upper()}-{m[2][1:].strip().upper()}', '', text[m.start():m.end()], m.start(), m.end())
+            for m in _FORM.finditer(_lower(text))]
 
 def citation_facts(
     text: str, # Any text
@@ -215,15 +221,16 @@ def citation_facts(
     return [Fact('citation', c.normal, c.kind, c.text, c.start, c.end) for c in parse_citations(text) if c.kind != 'form']
 
 # %% ../nbs/00i_facts.ipynb #facts-polarity
-_SKIP = (r"(?:(?:also|only|generally|normally|usually|ever|still|then|be|been|being|have|has|had|an?|the|any|otherwise|first|even|yet|ordinarily|automatically|themselves|itself|to|get|"
+_SKIP = (r"(?:(?:also|only|generally|normally|usually|ever|still|then|be|been|being|have|has|had|an?|the|any|otherwise|first|even|yet|ordinarily|automatically|lawfully|themselves|itself|to|get|"
          r"eligible\s+to)\s+){0,3}")
 _POLARITY = re.compile(
-    rf"\b(?:(?P<modal>must|shall|may|can|should)(?P<neg>\s+(?:not|never)\b|n['’]t)?\s+{_SKIP}(?P<head>[a-z][\w-]+)|"
+    rf"\b(?=[a-fhimnprstuw])(?:(?P<modal>must|shall|may|can|should)(?P<neg>\s+(?:not|never)\b|n['’]t)?\s+{_SKIP}(?P<head>[a-z][\w-]+)|"
     rf"(?P<cannot>cannot|can['’]t|couldn['’]t)\s+{_SKIP}(?P<head2>[a-z][\w-]+)|"
     rf"(?:is|are|was|were|do|does|did|has|have|had|will|would|need|be|am|it['’]s|they['’]re)(?:\s+(?:not|never|no\s+longer|neither)\b|n['’]t)\s+{_SKIP}(?P<head3>[a-z][\w-]+)|"
     r"(?P<in>in|non-?|un)(?P<head4>eligible|admissible|lawful|deportable|removable|available|waivable|refundable|reviewable)|"
     r"(?P<no>no|without)\s+(?P<head6>[a-z][\w-]+)|"
-    r"(?P<head5>eligible|admissible|refundable|required|allowed|permitted|prohibited|barred|forbidden|exempt))\b", re.I)
+    r"(?P<head5>eligible|admissible|refundable|required|allowed|permitted|prohibited|barred|forbidden|exempt))\b")
+_NO_HEAD = frozenset('at under over in on for by of as with more less than later earlier longer least no not so such this that these those it you they he she if'.split())
 _OPPOSITE = dict(prohibited='allowed', forbidden='allowed', barred='allowed', permitted='allowed')
 
 def polarity_facts(
@@ -231,11 +238,12 @@ def polarity_facts(
 ) -> list: # Facts of kind polarity
     "What `text` commands, allows and denies; `unit` is the stem of the word concerned."
     facts = []
-    for m in _POLARITY.finditer(text):
+    for m in _POLARITY.finditer(_lower(text)):
         head = m['head'] or m['head2'] or m['head3'] or m['head4'] or m['head6'] or m['head5']
-        verb = {'must': 'must', 'shall': 'must', 'should': 'should', 'may': 'may', 'can': 'may'}[m['modal'].lower()] if m['modal'] else 'may' if m['cannot'] else 'is'
-        denied = bool(m['neg'] or m['cannot'] or m['head3'] or m['in'] or m['no']) != (head.lower() in ('prohibited', 'forbidden', 'barred'))
-        facts.append(Fact('polarity', f'{verb} not' if denied else verb, stem(_OPPOSITE.get(head.lower(), head)), m[0], m.start(), m.end()))
+        if head in _NO_HEAD: continue
+        verb = {'must': 'must', 'shall': 'must', 'should': 'should', 'may': 'may', 'can': 'may'}[m['modal']] if m['modal'] else 'may' if m['cannot'] else 'is'
+        denied = bool(m['neg'] or m['cannot'] or m['head3'] or m['in'] or m['no']) != (head in ('prohibited', 'forbidden', 'barred'))
+        facts.append(Fact('polarity', f'{verb} not' if denied else verb, stem(_OPPOSITE.get(head, head)), text[m.start():m.end()], m.start(), m.end()))
     return facts
 
 # %% ../nbs/00i_facts.ipynb #facts-extract

@@ -138,7 +138,7 @@ def split_pairs(
             here = Counter(pairs[i].immigration_subtopic for i in members)
             if have[stratum] >= want[stratum]: break
             if not here[stratum] or members[0] in chosen: continue
-            if any(have[s] + n > max(want[s] + 2, 1.25 * want[s]) for s, n in here.items()): continue
+            if any(have[s] + n > max(1.25 * want[s], 0.3 * size[s]) for s, n in here.items()): continue
             chosen.update(members); have.update(here)
     return [p for i, p in enumerate(pairs) if i not in chosen], [p for i, p in enumerate(pairs) if i in chosen]
 
