@@ -72,14 +72,20 @@ def _flat(mean, groups, scale):
     return mean - (mean - scale[0]) * away, mean + (scale[1] - mean) * away
 
 # %% ../nbs/05a_estimate.ipynb #estimate-interval
-def _interval(values, weights, clusters, strata, draws, scale=(0, TOP)):
-    "Mean, low and high of weighted `values`."
-    mean = float(np.average(values, weights=weights))
+def _redrawn(mean, values, weights, clusters, strata, draws, scale):
+    "Low and high of a mean from one kind of redraw."
     found, free = _replicates(values, weights, clusters, strata, draws)
-    if free < 1 or np.ptp(found) < 1e-12: return (mean, *_flat(mean, len(np.unique(clusters)), scale))
+    if free < 1 or np.ptp(found) < 1e-12: return _flat(mean, len(np.unique(clusters)), scale)
     tail = stats.norm.cdf(stats.t.ppf(0.025, free))
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return mean, float(min(low, mean)), float(max(high, mean))
+    return np.quantile(found, [tail, 1 - tail])
+
+# %% ../nbs/05a_estimate.ipynb #estimate-envelope
+def _interval(values, weights, clusters, strata, draws, scale=(0, TOP)):
+    "Mean, low and high of weighted `values`: never narrower than if all rows were independent."
+    mean = float(np.average(values, weights=weights))
+    kinds = [clusters] if len(np.unique(clusters)) == len(values) else [clusters, np.arange(len(values))]
+    ends = [_redrawn(mean, values, weights, kind, strata, draws, scale) for kind in kinds]
+    return mean, float(min(mean, *(e[0] for e in ends))), float(max(mean, *(e[1] for e in ends)))
 
 # %% ../nbs/05a_estimate.ipynb #estimate-mean-interval
 def mean_interval(

@@ -10,7 +10,6 @@ __all__ = ['KINDS', 'parse_citations', 'Fact', 'parse_number', 'stem', 'bound_be
 # %% ../nbs/00i_facts.ipynb #facts-imports
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -35,6 +34,7 @@ def parse_citations(text):
 # %% ../nbs/00i_facts.ipynb #facts-fact
 KINDS = ('form', 'citation', 'money', 'percent', 'date', 'duration', 'age', 'count', 'polarity')
 
+# %% ../nbs/00i_facts.ipynb #facts-fact-class
 @dataclass(frozen=True)
 class Fact:
     "A typed value: `text[start:end]` of the source says that `kind` is `value` in `unit`."
@@ -57,6 +57,7 @@ _ONES = {w: n for n, w in enumerate('zero one two three four five six seven eigh
 _TENS = {w: 10 * n for n, w in enumerate('twenty thirty forty fifty sixty seventy eighty ninety'.split(), 2)}
 _BIG = dict(hundred=100, thousand=1000, million=10**6, billion=10**9)
 
+# %% ../nbs/00i_facts.ipynb #facts-parse-number
 def parse_number(
     text: str, # '65,000', '2.5', 'one hundred and eighty', '1.2 million'
 ) -> str: # '65000', '2.5', '180', '1200000'
@@ -75,11 +76,13 @@ _IRREGULAR = dict(pair.split(':') for pair in ('children:child men:man women:wom
     'met:meet left:leave leaving:leave made:make making:make held:hold lost:lose gave:give given:give took:take taken:take came:come was:be is:be are:be were:be has:have '
     'had:have using:use used:use uses:use died:die dies:die got:get spent:spend wives:wife lives:live').split())
 
+# %% ../nbs/00i_facts.ipynb #facts-lower
 def _lower(text):
     "`text` in lower case with every offset kept"
     low = text.lower()
     return low if len(low) == len(text) else ''.join(c.lower() if len(c.lower()) == 1 else c for c in text)
 
+# %% ../nbs/00i_facts.ipynb #facts-stem-function
 @lru_cache(maxsize=100_000)
 def stem(
     word: str, # One word, any case
@@ -99,8 +102,9 @@ _BOUNDS = ((r'(?:at least|not less than|no less than|no fewer than|not fewer tha
             r'within|inside|no later than|not later than|not over)', '<='),
            (r'(?:more than|longer than|greater than|over|exceed(?:s|ing)?|older than|in excess of)', '>'),
            (r'(?:less than|fewer than|under|below|younger than|shorter than)', '<'))
-_BOUND = re.compile('|'.join(f'({p})' for p, _ in _BOUNDS) + r'', re.I)
+_BOUND = re.compile('|'.join(f'({p})' for p, _ in _BOUNDS), re.I)
 
+# %% ../nbs/00i_facts.ipynb #facts-bound-before
 def bound_before(
     text: str, # The text that holds a number
     start: int, # Where the number begins
@@ -116,6 +120,8 @@ _S = rf'(?:(?:{_X})(?:[-\s](?:{_U})\b)?|(?:{_T})\b|(?:{_U})\b)'
 _W = rf'(?:(?:{_U}|a)\s+hundred(?:\s+(?:and\s+)?{_S})?|{_S})(?:\s+(?:thousand|million|billion)\b)?'
 _N = rf'(?:\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?(?:\s+(?:thousand|million|billion)\b)?|{_W})'
 _NUMBER = re.compile(rf'(?<![\w§/.])(?<![a-z][–-])(?=[\d$aefnostu])(?P<cur>(?:us)?\$\s?)?(?P<n>{_N})(?P<twice>\s?\({_N}\))?')
+
+# %% ../nbs/00i_facts.ipynb #facts-numeric-context
 _PERCENT = re.compile(r'[\s-]?(?:%|percent(?:age points?)?\b|per\s?cent(?:um)?\b)', re.I)
 _DOLLARS = re.compile(r'[\s-](?:U\.?S\.? )?dollars?\b', re.I)
 _AGE_AFTER = re.compile(r'(?:[\s-]years?)?(?:\s+of\s+age\b|[\s-]olds?\b|\s+(?:or|and|years or)\s+(?:older|over|younger|above|up)\b)|(?:st|nd|rd|th)\s+birthday', re.I)
@@ -124,6 +130,8 @@ _UNDER = re.compile(r'\b(?:under|over)\s+$', re.I)
 _BARE = re.compile(r'\s*(?:[.,;:)?!]|$|(?:and|or|who|when|at|on|if|is|are|may|must|can|whose|as|for)\b)', re.I)
 _DURATION = re.compile(r'(?:st|nd|rd|th)?[\s-]+(?:(?P<w>business|working)[\s-]+|(?:calendar|consecutive|additional|continuous|full|more|extra|whole|successive)[\s-]+)*'
                        r'(?P<u>second|minute|hour|day|week|month|year|decade)s?\b(?!\s+of\s+age)', re.I)
+
+# %% ../nbs/00i_facts.ipynb #facts-labels
 _LABEL = re.compile(r'(?:\b(?:parts?|volumes?|vol\.|chapters?|ch\.|sections?|sec\.|items?|numbers?|no\.|nos\.|pages?|steps?|lines?|questions?|titles?|paragraphs?|clauses?|'
                     r'box(?:es)?|tables?|figures?|appendix|notes?|phase|tier|level|articles?|footnotes?|version|priority|category|categories|matter of)|§+|#)\s*$', re.I)
 _ORDINAL = re.compile(r'(?:st|nd|rd|th)\b')
@@ -131,6 +139,7 @@ _JOIN = re.compile(r'(?:\s+(?:to|or|and|through)\s+|\s?[-–]\s?|-\s?(?:to|or)\s
 _NOUN = re.compile(r"\s+(?!(?:of|or|and|to|in|on|if|the|a|an|is|are|was|were|may|must|that|which|who|for|from|with|by|at|as|per|but|than|then|have|has|had|not|through|until|when|where)\b)"
                    r"([A-Za-z][\w'’-]*)")
 
+# %% ../nbs/00i_facts.ipynb #facts-noun
 def _noun(text, pos):
     "The noun counted: the first plural of the three words at `pos`, else the first word"
     words = []
@@ -157,6 +166,7 @@ def _classify(text, m):
     if not noun and (re.search(r'(?:^|\n)\s*$', before) or '.' in words): return None
     return 'count', value, stem(noun) if noun else '', end
 
+# %% ../nbs/00i_facts.ipynb #facts-numeric-facts
 def numeric_facts(
     text: str, # Any text
     taken: list = (), # (start, end) of stretches to skip, sorted
@@ -178,6 +188,7 @@ def numeric_facts(
 _ARTICLE = re.compile(r'\b(?:within|for|after|least|than|inside|to|about|another|in|until|of|by)\s+(?P<t>(?P<h>half\s+)?(?:an?|the|single)\s+(?:(?:full|single|whole)\s+)?'
                       r'(?P<u>hour|day|week|month|year|decade))\b(?!\s+(?:of\s+(?!(?:arriv|entr|entering|fil|admi|rec|the\s+date|being|continuous))|in\s+which|\d))')
 
+# %% ../nbs/00i_facts.ipynb #facts-article-facts
 def article_facts(
     text: str, # Any text
 ) -> list: # Durations of one unit
@@ -191,6 +202,7 @@ _M = '(' + '|'.join(f'{m[:3]}(?:{m[3:]})?' if m != 'September' else 'Sept?(?:emb
 _DATE = re.compile(rf'\b(?=[JFMASOND\d])(?:{_M}\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!,\d|\.\d)(?:,?\s+(\d{{4}})\b)?|(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_M},?\s+(\d{{4}})\b|{_M},?\s+(?:of\s+)?(\d{{4}})\b|'
                    rf'(\d{{4}})-(\d\d)-(\d\d)\b|(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d\d)\b)')
 
+# %% ../nbs/00i_facts.ipynb #facts-date-facts
 def _iso(m):
     a, b, c, d, e, f, g, h, y, mo, day, mo2, day2, y2 = m.groups()
     if y: return f'{y}-{mo}-{day}'
@@ -214,6 +226,7 @@ def form_facts(
     return [Fact('form', m[1].upper() if m[1] else f'{m[2][0].upper()}-{m[2][1:].strip().upper()}', '', text[m.start():m.end()], m.start(), m.end())
             for m in _FORM.finditer(_lower(text))]
 
+# %% ../nbs/00i_facts.ipynb #facts-citation-facts
 def citation_facts(
     text: str, # Any text
 ) -> list: # Facts of kind citation
@@ -230,6 +243,8 @@ _POLARITY = re.compile(
     r"(?P<in>in|non-?|un)(?P<head4>eligible|admissible|lawful|deportable|removable|available|waivable|refundable|reviewable)|"
     r"(?P<no>no|without)\s+(?P<head6>[a-z][\w-]+)|"
     r"(?P<head5>eligible|admissible|refundable|required|allowed|permitted|prohibited|barred|forbidden|exempt))\b")
+
+# %% ../nbs/00i_facts.ipynb #facts-polarity-facts
 _NO_HEAD = frozenset('at under over in on for by of as with more less than later earlier longer least no not so such this that these those it you they he she if'.split())
 _OPPOSITE = dict(prohibited='allowed', forbidden='allowed', barred='allowed', permitted='allowed')
 
@@ -247,6 +262,12 @@ def polarity_facts(
     return facts
 
 # %% ../nbs/00i_facts.ipynb #facts-extract
+def _near(taken, fact):
+    "The stretches of `taken` that `fact` may overlap"
+    i = bisect_right(taken, (fact.start, fact.end))
+    return taken[max(0, i - 1):i + 1]
+
+# %% ../nbs/00i_facts.ipynb #facts-extract-facts
 def extract_facts(
     text: str, # Any text; never changed
     kinds: Iterable[str] = KINDS, # The kinds to keep
@@ -261,10 +282,6 @@ def extract_facts(
     if 'polarity' in kinds: facts += polarity_facts(text)
     return sorted((f for f in facts if f.kind in kinds), key=lambda f: (f.start, f.end, f.kind))
 
-def _near(taken, fact):
-    i = bisect_right(taken, (fact.start, fact.end))
-    return taken[max(0, i - 1):i + 1]
-
 # %% ../nbs/00i_facts.ipynb #facts-same
 _SCALE = {'decade': ('month', 120), 'year': ('month', 12), 'month': ('month', 1), 'week': ('day', 7), 'day': ('day', 1), 'hour': ('day', 1 / 24),
           'minute': ('day', 1 / 1440), 'second': ('day', 1 / 86400), 'business day': ('business day', 1)}
@@ -273,12 +290,14 @@ def _length(fact):
     unit, factor = _SCALE.get(fact.unit, (fact.unit, 1))
     return unit, round(float(fact.value) * factor, 6)
 
+# %% ../nbs/00i_facts.ipynb #facts-same-fact
 def same_fact(
     a: Fact, # One fact
     b: Fact, # Another
 ) -> bool: # True if a reader would take one for the other
     "Whether `a` and `b` state the same value."
     if {a.kind, b.kind} == {'age', 'duration'}: return a.value == b.value and a.unit == b.unit == 'year'
+    if 'count' in (a.kind, b.kind) and {a.kind, b.kind} <= {'count', 'age', 'duration'}: return a.value == b.value
     if a.kind != b.kind: return False
     if a.kind == 'duration': return _length(a) == _length(b)
     if a.kind in ('date', 'citation'): return a.value == b.value or any(x.startswith(y) and x[len(y)] in '-(' for x, y in ((a.value, b.value), (b.value, a.value)) if len(x) > len(y))
@@ -303,6 +322,7 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*[A-Za-z]|\d[\d,.]*\d|\d")
 
 def _around(text, fact, reach=60): return {stem(w) for w in _WORD.findall(text[max(0, fact.start - reach):fact.start] + ' ' + text[fact.end:fact.end + reach]) if len(w) > 3}
 
+# %% ../nbs/00i_facts.ipynb #facts-rivals
 def _rivals(ref, answer, left, spare):
     "Pairs of a fact that the answer lacks with one that stands in its place, the likeliest first"
     pairs = []
@@ -314,10 +334,16 @@ def _rivals(ref, answer, left, spare):
             if shared or a.kind in ('money', 'form') or (a.kind == 'duration' and a.unit == b.unit): pairs.append((-(shared + 2 * (a.unit == b.unit)), i, j))
     return sorted(pairs)
 
+# %% ../nbs/00i_facts.ipynb #facts-flips
 def _flips(ref, answer, left, spare):
     "Pairs of a command, a permission or a denial with its opposite in the answer"
     return [(0, i, j) for i in left for j in spare if ref[i].kind == answer[j].kind == 'polarity' and ref[i].unit == answer[j].unit]
 
+def _surplus(ref, answer):
+    "Which facts of the answer the reference lacks, or says less often"
+    return [j for j, g in enumerate(answer) if sum(same_fact(g, r) for r in ref) <= sum(same_fact(g, a) for a in answer[:j])]
+
+# %% ../nbs/00i_facts.ipynb #facts-compare-facts
 def compare_facts(
     reference: str, # The text that is right
     answer: str, # The text to look at
@@ -328,9 +354,9 @@ def compare_facts(
     partner = [next((j for j, g in enumerate(got) if same_fact(r, g)), None) for r in ref]
     report.matched = [(r, got[j]) for r, j in zip(ref, partner) if j is not None]
     left = [i for i, j in enumerate(partner) if j is None]
-    spare = [j for j, g in enumerate(got) if not any(same_fact(g, r) for r in ref)]
+    spare = _surplus(ref, got)
     for _, i, j in _flips(ref, got, left, spare) + _rivals((reference, ref), (answer, got), left, spare):
         if i in left and j in spare: report.contradicted.append((ref[i], got[j])); left.remove(i); spare.remove(j)
     report.missing = [ref[i] for i in left]
-    report.invented = [got[j] for j in spare if got[j].kind != 'polarity' and not any(same_fact(got[j], k) for k in more)]
+    report.invented = [got[j] for j in spare if got[j].kind != 'polarity' and not any(same_fact(got[j], k) for k in ref + more)]
     return report

@@ -86,7 +86,9 @@ class Picture:
     caption: str = ''
 
     @property
-    def place(self): return 'subdomains' if self.name == 'subdomains' else 'own'
+    def place(self):
+        "The section of the page that it stands in."
+        return 'subdomains' if self.name == 'subdomains' else 'own'
 
 # %% ../nbs/05b_report.ipynb #report-data-uri
 def data_uri(
@@ -167,6 +169,15 @@ def _result(row):
     return (f'{row["system"]} scores {number(row["mean"])} of 3 (95 % interval {number(row["low"])} to {number(row["high"])}) on {row["n"]} questions, '
             f'and {number(row["pct_full"], 1)} % of its answers are fully correct.')
 
+def _gap(row):
+    "A paired difference as a sentence, told from the better side."
+    sign = 1 if row['difference'] > 0 else -1
+    ends = sorted((sign * row['low'], sign * row['high']))
+    winner, loser = (row['system'], row['minus'])[::sign]
+    if reading(row).endswith('is better'): return f'{winner} is better than {loser} by {number(abs(row["difference"]))} points ({number(ends[0])} to {number(ends[1])}).'
+    return f'{row["system"]} and {row["minus"]} cannot be told apart: {_signed(row["difference"])} points ({_signed(row["low"])} to {_signed(row["high"])}).'
+
+# %% ../nbs/05b_report.ipynb #report-headline-of
 def headline(
     overall:list, # Rows of the overall table, as dicts
     paired:list, # Rows of the paired table, as dicts
@@ -179,7 +190,7 @@ def headline(
         out.append(('' if len({r['judge'] for r in overall}) == 1 else f'Judge {judge}: ') + _result(top))
         for r in paired:
             if r['judge'] != judge or top['system'] not in (r['system'], r['minus']) or r['open']: continue
-            out.append(f'{r["system"]} minus {r["minus"]}: {_signed(r["difference"])} points ({_signed(r["low"])} to {_signed(r["high"])}): {reading(r)}.')
+            out.append(_gap(r))
     return out
 
 # %% ../nbs/05b_report.ipynb #report-report-data

@@ -53,6 +53,7 @@ def _ids(blocks):
         seen.add(pid); ids.append(pid)
     return ids
 
+# %% ../nbs/00d_uscis.ipynb #uscis-lay-out-text
 def lay_out(
     blocks: list[Block], # In reading order
 ) -> tuple[str, list[dict]]: # The document's text, and its paragraphs with id, start, end and kind
@@ -112,6 +113,7 @@ def _unmark(line, notes):
 
 def _place(citation, stack): return citation + ''.join(f'({label})' for label in stack)
 
+# %% ../nbs/00d_uscis.ipynb #uscis-line-block
 def _line_block(line, marks, citation, stack):
     "The block of one line of a chapter; `stack` holds the labels of the headings above and is brought up to date."
     if (m := re.match(r'(##+) (?:(\w{1,3})\. )?', line)):
@@ -122,6 +124,7 @@ def _line_block(line, marks, citation, stack):
     kind = 'table' if line.startswith('|') else 'heading' if is_plain_heading(line) and not line.startswith('- ') else 'text'
     return Block(kind, line, _place(citation, stack), level=4 if kind == 'heading' else 0, marks=marks)
 
+# %% ../nbs/00d_uscis.ipynb #uscis-manual-blocks-run
 def _in_run(b): return b.kind == 'table' or b.text.startswith('- ')
 
 def manual_blocks(
@@ -158,13 +161,15 @@ def _decode(data):
     try: return data.decode('utf-8-sig')
     except UnicodeDecodeError as e: raise Reject(f'not UTF-8 text: byte {e.start}') from None
 
+# %% ../nbs/00d_uscis.ipynb #uscis-section-path
 def _section_path(raw, text, place):
     "Titles of volume, part and chapter, from the manifest, the file's head, or by number."
     head = next((line for line in text.splitlines()[:5] if re.match(r'Volume \d+ - .*, Part [A-Z] - .*, Chapter \d+', line)), '')
-    for titles in ((raw.title or '').split(' / '), re.split(r', (?=Part [A-Z] - |Chapter \d)', clean_line(head))):
-        if len(titles) == 3 and titles[0].startswith('Volume'): return titles
+    for titles in (re.split(r' / |, (?=Part [A-Z] - |Chapter \d)', clean_line(line)) for line in (raw.title or '', head)):
+        if len(titles) == 3 and 'Volume' in titles[0]: return titles
     return [f'{name} {value}' for name, value in zip(('Volume', 'Part', 'Chapter'), place, strict=True)]
 
+# %% ../nbs/00d_uscis.ipynb #uscis-document
 def _document(raw, key, citation, blocks, **more):
     "The `Document` of `blocks` read from `raw`."
     if not any(b.kind in ('text', 'table') for b in blocks): raise Reject('no text in it')
@@ -172,6 +177,7 @@ def _document(raw, key, citation, blocks, **more):
     return Document(f'{raw.source_id}:{key}', text=text, paragraphs=paragraphs, citation=citation, url=raw.url, agency='USCIS', license_note=raw.license,
         source_id=raw.source_id, raw_path=raw.path, raw_sha256=raw.sha256, **more)
 
+# %% ../nbs/00d_uscis.ipynb #uscis-read-manual-text
 def read_manual_text(
     raw: RawFile, # The manifest's row of a chapter
     data: bytes, # The file
@@ -228,6 +234,7 @@ def _metrics(raw, tp, i):
     raw.FPDFText_GetMatrix(tp, i, m); raw.FPDFText_GetFontInfo(tp, i, name, 128, flags)
     return raw.FPDFText_GetFontSize(tp, i) * (m.b**2 + m.d**2)**.5, b'bold' in name.value.lower() or raw.FPDFText_GetFontWeight(tp, i) >= 600
 
+# %% ../nbs/00d_uscis.ipynb #uscis-run-line
 def _line(raw, tp, run, number):
     "The `Line` of `run`, a list of (index, character, x, y)."
     inked = [c for c in run if c[1] != ' ']
@@ -293,6 +300,7 @@ def _columns(lines, width):
     placed += [replace(n, column=3 * i + 3) for i, n in enumerate(wide)]
     return sorted(placed, key=lambda n: (n.column, -n.y, n.x0))
 
+# %% ../nbs/00d_uscis.ipynb #uscis-merge
 _MARKER = re.compile(r'(?:\d{1,3}|[A-Z]|[a-z]|[ivx]+)\.|\((?:\d{1,3}|[A-Za-z]|[ivx]+)\)|[•·▪○■-]')
 
 def _merge(row):
@@ -329,7 +337,7 @@ def edition(
 
 # %% ../nbs/00d_uscis.ipynb #uscis-furniture
 _AGENCY = re.compile(r'(?:Department of Homeland Security|U\.S\. Citizenship and Immigration Services|USCIS|DHS|(?:USCIS )?Form [A-Z]+-\d+\w*(?: Supplement [A-Z])?|OMB No\. .*|Expires .*)$')
-_LEADER = re.compile(r'(?:_{4,}|\.{5,}|(?: \.){5,}) *\d+$')
+_LEADER = re.compile(r'(?:_{4,}|\.{5,}|(?: \.){5,}) *\d+$|Table of Contents?$')
 
 def _contents(lines):
     "Indices of `lines`, one page in reading order, that make up a table of contents."
@@ -338,6 +346,7 @@ def _contents(lines):
     first = next((i for i, n in enumerate(lines) if re.match('Table of Contents?', n.text)), dotted[0])
     return set(range(first, dotted[-1] + 1))
 
+# %% ../nbs/00d_uscis.ipynb #uscis-repeated
 def _masked(text): return re.sub(r'\d+', '0', text)
 
 def _repeated(pages):
@@ -345,6 +354,7 @@ def _repeated(pages):
     seen = Counter(t for _, lines in pages for t in {_masked(n.text) for n in lines})
     return {t for t, n in seen.items() if len(pages) >= 3 and n > len(pages) / 2}
 
+# %% ../nbs/00d_uscis.ipynb #uscis-without-furniture
 def without_furniture(
     pages: list[tuple[float, list[Line]]], # Each page's width and lines
 ) -> list[Line]: # Of all pages, in reading order
@@ -382,12 +392,14 @@ def _is_head(n):
     "Could the bold line `n` be a heading, for its words?"
     return n.bold and len(n.text) < 130 and n.text[:1].isalpha() and not n.cells and not _MARKER.match(n.text) and not re.search(r'[.;,:]$|www\.|https?:', n.text)
 
+# %% ../nbs/00d_uscis.ipynb #uscis-demote
 def _demote(rows):
     "`rows`, in which a bold line that runs on into a sentence is no heading."
     for i in range(len(rows) - 1, 0, -1):
         if rows[i - 1].level and not rows[i].new and (not rows[i].level or rows[i - 1].text.startswith('NOTE')): rows[i - 1] = replace(rows[i - 1], level=0)
     return rows
 
+# %% ../nbs/00d_uscis.ipynb #uscis-pdf-rows-all
 def pdf_rows(
     lines: list[Line], # Of all pages, in reading order, without furniture
 ) -> list[Row]: # One for each line
@@ -410,6 +422,7 @@ def _titled(text):
 
 def _item(text): return bool(re.match(rf'(?:{_MARKER.pattern}|NOTE:|Item Numbers? \d|Step \d+\.) ', text))
 
+# %% ../nbs/00d_uscis.ipynb #uscis-text-rows-all
 def text_rows(
     lines: list[str], # Clean lines, none blank
 ) -> list[Row]: # One for each line
@@ -419,8 +432,9 @@ def text_rows(
         headed = bool(rows) and rows[-1].level > 0
         ended = headed or not _open(before) or before.endswith((' or', ' and', ' OR', ' AND'))
         title = ended and not _item(line) and _titled(line) and bool(re.match(r'[A-Z“"(•\d]', after))
-        new = title or headed or not rows or ended and (_item(line) or len(before) < 0.8 * wide)
-        rows.append(Row(line, new, 0 if not title else 1 if line.endswith('?') else 2))
+        over = title and headed and not before.endswith('?') and (len(before) > 80 or before.count('(') > before.count(')')) # A heading's second line
+        new = not over and (title or headed or not rows or ended and (_item(line) or len(before) < 0.8 * wide))
+        rows.append(Row(line, new, rows[-1].level if over else 0 if not title else 1 if line.endswith('?') else 2))
     return rows
 
 # %% ../nbs/00d_uscis.ipynb #uscis-join
@@ -466,6 +480,7 @@ def _instructions(raw, rows, issued, lines):
         source_name='USCIS form instructions', source_type='form_instructions')
     return replace(doc, coverage=shingle_coverage(lines, doc.text))
 
+# %% ../nbs/00d_uscis.ipynb #uscis-read-pdf
 def read_instructions_pdf(
     raw: RawFile, # The manifest's row of form instructions
     data: bytes, # The file

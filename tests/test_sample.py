@@ -13,6 +13,7 @@ STRATA = {'adjustment of status', 'admissibility', 'appeals', 'asylum', 'employm
           'travel documents'}
 COLUMNS = {'source_id', 'url', 'path', 'media_type', 'sha256', 'bytes', 'retrieved_at', 'license', 'as_of', 'as_of_basis', 'title',
            'origin'}
+VERDICTS = ('standalone', 'correct', 'complete', 'supported')
 
 
 def rows(name):
@@ -93,6 +94,12 @@ def test_written_pairs_cover_all_strata_and_documents(written, manifest):
 def test_every_written_span_stands_once_in_its_file(written, texts):
     counts = {row['qa_id']: texts[row['raw_path']].count(row['source_span']) for row in written}
     assert {qa_id: n for qa_id, n in counts.items() if n != 1} == {}
+
+
+def test_every_written_pair_passed_the_second_reading(written):
+    verdicts = [json.loads(line) for line in (ROOT/'tools'/'sample'/'review.jsonl').read_text(encoding='utf-8').splitlines()]
+    assert sorted(row['qa_id'] for row in verdicts) == sorted(row['qa_id'] for row in written)
+    assert [row['qa_id'] for row in verdicts if not all(row[name] is True for name in VERDICTS)] == []
 
 
 def test_rebuilding_gives_the_same_bytes(make_sample):
