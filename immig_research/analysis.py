@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from .estimate import TOP, bounds, holm, mean_interval, paired_difference, post_stratified_mean, wilson
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, read_jsonl, sha256_file, write_atomic
-from .report import Picture, ReportData, letters, number, question_cards, reading, write_report
+from .report import Picture, ReportData, clean_text, letters, number, question_cards, reading, write_report
 from .taxonomy import SUBDOMAINS, subdomain_of
 
 # %% ../nbs/05_analysis.ipynb #analysis-published
@@ -65,10 +65,10 @@ def published_subdomains() -> pd.DataFrame: # subdomain, n, and mean and pct_ful
 def _score_of(row):
     "Score, status and reason of one judgment; nan where there is no score."
     if row is None: return float('nan'), 'missing', ''
-    if row.status != 'scored': return float('nan'), row.status, row.reason
+    if row.status != 'scored': return float('nan'), clean_text(row.status), clean_text(row.reason)
     if isinstance(row.score, bool) or row.score not in range(TOP + 1):
         raise BadInput(f'score must be 0-{TOP}, got {row.score!r} for {row.qa_id} of {row.system} by {row.judge}: mend the row or give it another status')
-    return float(row.score), 'scored', row.reason
+    return float(row.score), 'scored', clean_text(row.reason)
 
 def _cell(rows):
     "One cell of one or more repeats: their mean, or the first that is open."
@@ -96,7 +96,7 @@ def cells(
     repeats = {}
     for _, system, judge, repeat in latest: repeats.setdefault((system, judge), set()).add(repeat)
     if not repeats: raise BadInput('no judgments were given: run the judge first')
-    rows = [(q.qa_id, system, judge, subdomain_of(q.immigration_subtopic) or 'general', q.source_doc_id,
+    rows = [(q.qa_id, system, judge, subdomain_of(q.immigration_subtopic) or 'general', clean_text(q.source_doc_id),
              *_cell([latest.get((q.qa_id, system, judge, r)) for r in sorted(repeats[system, judge])]))
             for system, judge in sorted(repeats) for q in asked.values()]
     return pd.DataFrame(rows, columns=['qa_id', 'system', 'judge', 'subdomain', 'source_doc_id', 'score', 'status', 'reason'])
@@ -414,7 +414,7 @@ def _inputs(name, given):
     many = [] if given is None else [given] if isinstance(given, (str, Path)) else list(given)
     paths = [x for x in many if isinstance(x, (str, Path))]
     if not many: return []
-    if not paths: return [(f'{name} (rows)', content_hash([x if isinstance(x, dict) else x.to_row() for x in many]))]
+    if not paths: return [(f'{name} (rows)', content_hash([json.dumps(x if isinstance(x, dict) else x.to_row(), sort_keys=True) for x in many]))]
     return [(f'{name}: {Path(p).name}', sha256_file(p)) for p in paths]
 
 # %% ../nbs/05_analysis.ipynb #analysis-facts
@@ -435,9 +435,9 @@ def _facts(questions, found, predictions, train):
     out = [('Sample', _sample_text(questions, found)), ('Law as of', ' to '.join(dict.fromkeys((dates[0], dates[-1]))) if dates else 'not stated'),
            ('Judges', ', '.join(sorted(set(found['overall'].judge))))]
     out += [(f'Model of {s}', _model_text(next(p for p in predictions if p.system == s))) for s in sorted({p.system for p in predictions})]
-    known = (('eval_loss', 'Eval loss'), ('perplexity', 'Perplexity on the eval split'))
-    return out + [(label, f'{number(train[f"{k}_before"], 3)} before training, {number(train[f"{k}_after"], 3)} after')
-                  for k, label in known if f'{k}_before' in train and f'{k}_after' in train]
+    before, after = train.get('eval_before') or {}, train.get('eval_after') or {}
+    return out + [(label, f'{number(before[k], 3)} before training, {number(after[k], 3)} after')
+                  for k, label in (('loss', 'Loss on the eval split'), ('perplexity', 'Perplexity on the eval split')) if k in before and k in after]
 
 # %% ../nbs/05_analysis.ipynb #analysis-pictures
 def _alt(table): return '; '.join(f'{r["system"]}: {_mean_text(r)}' for r in table.to_dict('records'))
@@ -463,10 +463,12 @@ def pictures(
 def _training(given):
     "Report and curve of a training run, from the path of report.json or a dict that may hold both."
     if given is None: return {}, []
-    if isinstance(given, dict): return given, given.get('curve') or []
-    if not Path(given).is_file(): raise BadInput(f'no such file: {given}; give the report.json that training wrote')
-    beside = Path(given).with_name('curve.jsonl')
-    return json.loads(Path(given).read_text(encoding='utf-8')), read_jsonl(beside) if beside.is_file() else []
+    if not isinstance(given, dict) and not Path(given).is_file(): raise BadInput(f'no such file: {given}; give the report.json that training wrote')
+    report = given if isinstance(given, dict) else json.loads(Path(given).read_text(encoding='utf-8'))
+    beside = None if given is report else Path(given).with_name('curve.jsonl')
+    curve = read_jsonl(beside) if beside and beside.is_file() else list(report.get('curve') or [])
+    ends = ((0, 'eval_before'), (max((r['step'] for r in curve), default=0), 'eval_after'))
+    return report, curve + [dict(step=s, eval_loss=report[k]['loss']) for s, k in ends if curve and 'loss' in (report.get(k) or {})]
 
 # %% ../nbs/05_analysis.ipynb #analysis-write
 def _write(out, found, drawn, data, timings):
@@ -498,7 +500,7 @@ def analyze(
     rows = {name: table.to_dict('records') for name, table in found.items()}
     inputs = [pair for name, given in (('questions', questions), ('judgments', judgments), ('predictions', predictions)) for pair in _inputs(name, given)]
     data = ReportData(rows['overall'], rows['subdomains'], question_cards(asked, cells(asked, scored), said), rows['paired'], rows['published'],
-                      _published_about(), drawn, _facts(asked, found, said, train), inputs, about)
+                      rows['published_subdomains'], _published_about(), drawn, _facts(asked, found, said, train), inputs, about)
     written = _write(out, found, drawn, data, [timings] if isinstance(timings, dict) else read_jsonl(timings) if isinstance(timings, (str, Path)) else timings)
     plain = json.loads(found['overall'].to_json(orient='records'))
     return dict(questions=len(asked), systems=sorted(set(found['overall'].system)), judges=sorted(set(found['overall'].judge)),

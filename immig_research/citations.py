@@ -71,12 +71,17 @@ _UNIT = r'(?!\s*(?:days?|years?|months?|percent|hours?|pages?|calendar|business)
 
 _HEADS = [
     ('usc', rf'\b(?P<title>\d{{1,2}})\s*U\.?\s?S\.?\s?C\.?(?:\s?A\.)?(?:\s|(?=§|\d))\s*{_SIGN}(?P<list>{_list(_SECTION)})', _SECTION),
-    ('usc', rf'\b[Tt]itle\s+(?P<title>\d{{1,2}}),?\s+(?:of\s+the\s+)?(?:United\s+States|U\.S\.)\s+Code,?\s+{_SIGN}(?P<list>{_list(_SECTION)})', _SECTION),
-    ('usc', rf'\b[Ss]ections?\s+(?P<list>{_list(_SECTION)})\s+of\s+(?:this\s+title|[Tt]itle\s+(?P<title>\d{{1,2}})(?!\s+of\s+the\s+Code\s+of\s+Fed))', _SECTION),
+    ('usc', rf'\b[Tt]itle\s+(?P<title>\d{{1,2}}),?\s+(?:of\s+the\s+)?(?:United\s+States|'
+        rf'U\.S\.)\s+Code,?\s+{_SIGN}(?P<list>{_list(_SECTION)})', _SECTION),
+    ('usc', rf'\b[Ss]ections?\s+(?P<list>{_list(_SECTION)})\s+of\s+(?:this\s+title|'
+        rf'[Tt]itle\s+(?P<title>\d{{1,2}})(?!\s+of\s+the\s+Code\s+of\s+Fed))', _SECTION),
     ('cfr', rf'\b(?P<title>\d{{1,2}})\s*C\.?\s?F\.?\s?R\.?(?:\s|(?=§|\d))\s*{_SIGN}(?P<list>{_list(_RULE)})', _RULE),
-    ('cfr', rf'\b[Tt]itle\s+(?P<title>\d{{1,2}}),?\s+(?:of\s+the\s+)?Code\s+of\s+Federal\s+Regulations,?\s+{_SIGN}(?P<list>{_list(_RULE)})', _RULE),
-    ('cfr', rf'\b(?:[Ss]ections?|[Pp]arts?)\s+(?P<list>{_list(_RULE)})\s+of\s+[Tt]itle\s+(?P<title>\d{{1,2}}),?\s+(?:of\s+the\s+)?Code\s+of\s+Federal\s+Regulations', _RULE),
-    ('ina', rf'(?:\bINA\)?|\bI\.N\.A\.|\bImmigration\s+and\s+Nationality\s+Act),?(?:\s+at)?\s*{_SIGN}(?P<list>{_list(_SECTION)}){_UNIT}', _SECTION),
+    ('cfr', rf'\b[Tt]itle\s+(?P<title>\d{{1,2}}),?\s+(?:of\s+the\s+)?Code\s+of\s+Federal\s+Regulations,?\s+{_SIGN}'
+        rf'(?P<list>{_list(_RULE)})', _RULE),
+    ('cfr', rf'\b(?:[Ss]ections?|[Pp]arts?)\s+(?P<list>'
+        rf'{_list(_RULE)})\s+of\s+[Tt]itle\s+(?P<title>\d{{1,2}}),?\s+(?:of\s+the\s+)?Code\s+of\s+Federal\s+Regulations', _RULE),
+    ('ina', rf'(?:\bINA\)?|\bI\.N\.A\.|\bImmigration\s+and\s+Nationality\s+Act),?(?:\s+at)?\s*{_SIGN}(?P<list>{_list(_SECTION)}){_UNIT}',
+        _SECTION),
     ('ina', rf'(?:\b[Ss]ections?|\b[Ss]ecs?\.|§+)\s*(?P<list>{_list(_SECTION)})\s*(?:,\s*|of\s+){_ACT}', _SECTION),
 ]
 
@@ -101,7 +106,8 @@ def _statutes(text):
 # %% ../nbs/00h_citations.ipynb #citations-others
 _DASH = '[-–‑]'
 _MANUAL = [rf'\b(\d{{1,2}})\s+USCIS\s?{_DASH}\s?PM(?:\s+([A-Z])(?![a-zA-Z])(?:\.(\d{{1,2}})((?:\([A-Za-z0-9]{{1,4}}\))*))?)?',
-    r'\bVol(?:ume|\.)\s+(\d{1,2})(?:,[^,;.\[\]]{3,70})?,\s+P(?:art|t\.)\s+([A-Z])(?:(?:,[^,;.\[\]]{3,90}){0,2}?,\s+Ch(?:apter|\.)\s+(\d{1,2}))?()']
+    r'\bVol(?:ume|\.)\s+(\d{1,2})(?:,[^,;.\[\]]{3,70})?,\s+P(?:art|t\.)\s+([A-Z])(?:(?:,[^,;.\[\]]{3,90}){0,2}?,\s+Ch(?:apter|'
+        r'\.)\s+(\d{1,2}))?()']
 
 def _manuals(text):
     "Citations of the Policy Manual in `text`."
@@ -136,7 +142,8 @@ def parse_citations(
     "Find every citation in `text`."
     found, kept = [c for find in (_statutes, _manuals, _reports, _forms) for c in find(text)], []
     for c in sorted(found, key=lambda c: (c.start - c.end, c.start)):
-        if all(c.end <= k.start or c.start >= k.end or (c.start, c.end) == (k.start, k.end) and c.kind == k.kind for k in kept): kept.append(c)
+        same = lambda k: (k.kind, k.start, k.end) == (c.kind, c.start, c.end)
+        if all(c.end <= k.start or c.start >= k.end or same(k) for k in kept): kept.append(c)
     return sorted(dict.fromkeys(kept), key=lambda c: (c.start, c.end, c.normal))
 
 # %% ../nbs/00h_citations.ipynb #citations-normalize
@@ -145,7 +152,8 @@ def normalize_citation(
 ) -> str: # Its normal form
     "The one spelling of the citation `text`."
     found = parse_citations(text.partition('#')[0])
-    if len(found) != 1: raise BadInput(f'one citation is wanted, such as 8 CFR 245.1(a), INA 212(a) or 12 USCIS-PM D.3; got {len(found)} in {text[:80]!r}')
+    if len(found) != 1:
+        raise BadInput(f'one citation is wanted, such as 8 CFR 245.1(a), INA 212(a) or 12 USCIS-PM D.3; got {len(found)} in {text[:80]!r}')
     return found[0].normal
 
 # %% ../nbs/00h_citations.ipynb #citations-crosswalk
@@ -198,8 +206,8 @@ def resolve(
 ) -> tuple[str, int, int] | None: # doc_id, start and end in its text; None if no document has it
     "Find the paragraphs that `citation` names in the documents of `documents_index`."
     text = citation.normal if isinstance(citation, Citation) else citation
-    exact = [text] if any(_below(text, c) for c in documents_index) else [name for c in parse_citations(text)[:1] for name in _names(c.normal)]
-    for name in exact:
+    known = any(_below(text, c) for c in documents_index)
+    for name in [text] if known else [n for c in parse_citations(text)[:1] for n in _names(c.normal)]:
         doc = next((d for c, d in documents_index.items() if _below(name, c)), None)
         if doc is None: continue
         if name == doc.citation: return doc.doc_id, 0, len(doc.text)

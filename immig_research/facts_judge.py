@@ -57,7 +57,7 @@ _INSTRUCTION = re.compile(
     r"(?:\b(?:please\s+)?(?:(?:system\s+)?notes?\s+(?:to|for)\s+)?(?:the\s+)?(?:ai\s+)?(?:graders?|grading|raters?|scorers?)\b|\b(?:to|for)\s+(?:the\s+)?(?:ai\s+)?(?:evaluators?|judges?)\s*:|"
     r"\bevaluators?\s*:|\bsystem\s+(?:note|prompt|message)\b|\b(?:please\s+)?(?:ignore|disregard|forget|override)\b[^.]{0,40}\b(?:previous|above|rubric|instructions?|reference|prompt|criteria)\b|"
     r"\b(?:final\s+)?(?:score|grade|rating|marks?)\b\W{0,4}(?:(?:of|is|as|this|it|answer|a|an|the|should|be|must)\s+)*(?:3|three|full|max\w*|perfect|correct|highest)\b|"
-    r"\b(?:please\s+)?(?:assign|award|give|deserves?)\b[^.]{0,40}\b(?:scores?|grade|full\s+marks|full\s+credit|3)\b|\b(?:end\s+of\s+)?evaluation(?:\s+result)?\s*$|^\W*justification\s*:|\brubric\b)", re.I)
+    r"\b(?:please\s+)?(?:assign|award|give|deserves?)\b[^.]{0,40}\b(?:scores?|grade|full\s+marks|full\s+credit|(?:3|three)(?=\W*$|\s+out\s+of|/3|\s+points))|\b(?:end\s+of\s+)?evaluation(?:\s+result)?\s*$|^\W*justification\s*:|\brubric\b)", re.I)
 
 def strip_instructions(
     answer: str, # What a system wrote
@@ -106,7 +106,8 @@ def clause_coverage(
     answer: str, # The answer at hand
 ) -> float: # 0-1
     "The share of what `reference` adds to `question`, by clause, that `answer` says too."
-    asked, said, facts, got = set(content_stems(question)), set(content_stems(answer)), extract_facts(reference, _HARD), extract_facts(answer, _HARD)
+    asked, said, known, got = set(content_stems(question)), set(content_stems(answer)), extract_facts(question, _HARD), extract_facts(answer, _HARD)
+    facts = [f for f in extract_facts(reference, _HARD) if not any(same_fact(f, k) for k in known)]
     total = covered = 0.
     for a, b in clauses(reference):
         new, inside = set(content_stems(reference[a:b])) - asked, [f for f in facts if a <= f.start < b]
@@ -177,6 +178,12 @@ def edits(
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-features
 FEATURES = dict(facts=1, clauses=1, contradicted=-1, polarity=-1, yes_no=-1, flips=-1, flip_share=-1, edits=-1, added=-1) # Name -> the sign of its weight
 
+def _replaced(report, asked):
+    "1 if a value of the reference gave way to another of its kind that the question does not hold"
+    kind = lambda f: 'number' if f.kind in ('count', 'duration', 'age') else f.kind
+    pairs = [(f, g) for f, g in report.contradicted if f.kind != 'polarity'] + [(f, g) for f in report.missing for g in report.invented if kind(f) == kind(g) and f.kind in _HARD]
+    return int(any(not any(same_fact(g, q) for q in asked) for _, g in pairs))
+
 def features(
     question: str, # The question asked
     reference: str, # The right answer
@@ -190,13 +197,14 @@ def features(
     covered = clause_coverage(question, reference, answer)
     words, shared = flipped_words(reference, answer)
     changed, added = edits(reference, answer, f'{question} {source_span}')
-    hard = [f for f, g in report.contradicted if f.kind != 'polarity' and not any(same_fact(g, q) for q in asked)]
-    values = dict(facts=sum(any(same_fact(f, g) for g in got) for f in new) / len(new) if new else covered, clauses=covered, contradicted=min(1, len(hard)),
+    values = dict(facts=sum(any(same_fact(f, g) for g in got) for f in new) / len(new) if new else covered, clauses=covered, contradicted=_replaced(report, asked),
                   polarity=min(2, sum(f.kind == 'polarity' for f, _ in report.contradicted)), yes_no=int(yes_no(reference) * yes_no(answer) < 0),
                   flips=min(3, max(0, len(words) - 1)), flip_share=len(words) / max(4, shared), edits=changed, added=added)
     return {k: float(v) for k, v in values.items()}, report
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-expected
+_LIMITS = dict(contradicted=1., polarity=1., edits=1.2, yes_no=.3) # The most that is expected where a feature is not 0
+
 def expected_score(
     values, # (n, 9) array in the order of FEATURES
     weights, # (3, 10) array: weights and intercept for "at least 1, 2, 3"
@@ -205,8 +213,8 @@ def expected_score(
     x, w = np.atleast_2d(np.asarray(values, float)), np.asarray(weights, float)
     e = (1 / (1 + np.exp(-(x @ w[:, :-1].T + w[:, -1])))).sum(1)
     col = list(FEATURES).index
-    e = np.where((x[:, col('contradicted')] > 0) | (x[:, col('polarity')] > 0), np.minimum(e, 1.), e)
-    return np.where(x[:, col('yes_no')] > 0, np.minimum(e, .2), e)
+    for name, most in _LIMITS.items(): e = np.where(x[:, col(name)] > 0, np.minimum(e, most), e)
+    return e
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-fit
 def _logistic(x, t, l2=.2):
@@ -238,8 +246,8 @@ def weighted_kappa(
     return 1 - (w * seen).sum() / (w * chance).sum() if (w * chance).sum() else 1.
 
 def _cuts(expected, scores):
-    "Three cuts on a coarse grid: the best kappa, less a little for leaving 0.5, 1.5 and 2.4"
-    grid = [(a, b, c) for a in np.arange(.3, 1.15, .15) for b in np.arange(a + .15, 2.05, .15) for c in np.arange(b + .15, 2.75, .15)]
+    "Three cuts on a coarse grid, the second over 1 so that a limit of 1 holds: the best kappa, less a little for leaving 0.5, 1.5 and 2.4"
+    grid = [(a, b, c) for a in np.arange(.3, 1.15, .15) for b in np.arange(1.05, 2.05, .15) for c in np.arange(b + .15, 2.75, .15)]
     def gain(cut): return weighted_kappa(scores, np.searchsorted(cut, expected)) - .02 * ((cut[0] - .5) ** 2 + (cut[1] - 1.5) ** 2 + (cut[2] - 2.4) ** 2)
     return [round(float(c), 2) for c in max(grid, key=gain)]
 

@@ -202,6 +202,7 @@ class ReportData:
     cards: list      # From `question_cards`
     paired: list = field(default_factory=list)    # A dict for each pair of systems
     published: list = field(default_factory=list) # Published figures, shown apart
+    published_subdomains: list = field(default_factory=list) # The same by subdomain: subdomain, n, a column a figure
     published_about: dict = field(default_factory=dict) # judge, evaluated, source
     pictures: list = field(default_factory=list)  # `Picture`s
     facts: list = field(default_factory=list)     # (name, text) pairs: models, dates, sample
@@ -266,7 +267,7 @@ def render_report(
     script = _asset('report.js')
     kept = dict(overall=data.overall, subdomains=data.subdomains, paired=data.paired, inputs=dict(data.inputs))
     return _template().render(**_tables(data), **_flags(data), title=data.title, cards=data.cards, pictures=data.pictures, population=data.population,
-        published=data.published, published_about=data.published_about, inputs=data.inputs, facts=[(n, clean_text(str(v))) for n, v in data.facts],
+        published=data.published, published_subdomains=data.published_subdomains, published_about=data.published_about, inputs=data.inputs, facts=[(n, clean_text(str(v))) for n, v in data.facts],
         headline=[clean_text(s) for s in headline(data.overall, data.paired)], subdomain_names=sorted({c['subdomain'] for c in data.cards}),
         css=Markup(_asset('report.css')), js=Markup('\n' + script), script_hash=script_hash('\n' + script), data_json=Markup(safe_json(kept)))
 

@@ -111,7 +111,8 @@ def count_sources(
     for source, files in sorted(Counter(r.source_id for r in raws).items()):
         own = [d for d in docs if d.source_id == source]
         covered = [d.coverage for d in own if d.coverage is not None]
-        out[source] = dict(files=files, documents=len(own), twins=sum(len(d.also_in) for d in own), paragraphs=sum(len(d.paragraphs) for d in own),
+        out[source] = dict(files=files, documents=len(own), twins=sum(len(d.also_in) for d in own),
+            paragraphs=sum(len(d.paragraphs) for d in own),
             words=sum(len(d.text.split()) for d in own), coverage_mean=round(sum(covered) / len(covered), 4) if covered else None,
             coverage_min=min(covered, default=None), chunks=sum(cut[d.doc_id] for d in own), rejects=bad[source])
         assert files == len(own) + out[source]['twins'] + bad[source], f'{source}: a file is in no document and in no reject'
@@ -127,7 +128,8 @@ def collect(
     raws = read_store(store, only)
     docs, rejects = read_all(store, raws)
     if not docs:
-        raise BadInput(f'none of the {len(raws)} files of {store} could be read (first reason: {rejects[0]["reason"]}): check --store and --only')
+        why = rejects[0]['reason']
+        raise BadInput(f'none of the {len(raws)} files of {store} could be read (first reason: {why}): check --store and --only')
     chunks = [c for d in docs for c in chunk_document(d)]
     for name, rows in (('documents', docs), ('chunks', chunks), ('rejects', rejects)): write_jsonl(Path(out)/f'{name}.jsonl', rows)
     return dict(documents=len(docs), chunks=len(chunks), twins=sum(len(d.also_in) for d in docs), rejects=len(rejects),
@@ -155,10 +157,11 @@ def read_corpus(
     "Read the corpus in `folder` and check that each chunk is its document's text."
     folder = Path(folder)
     for name in ('documents.jsonl', 'chunks.jsonl'):
-        if not (folder/name).is_file(): raise BadInput(f'{folder} has no {name}: run `immig sources collect --out {folder}` or give another --corpus DIR')
+        if not (folder/name).is_file():
+            raise BadInput(f'{folder} has no {name}: run `immig sources collect --out {folder}` or give another --corpus DIR')
     documents = {d.doc_id: d for d in read_jsonl(folder/'documents.jsonl', Document)}
     chunks = read_jsonl(folder/'chunks.jsonl', Chunk)
     for c in chunks:
         if c.doc_id not in documents or documents[c.doc_id].text[c.start:c.end] != c.text:
-            raise BadInput(f'{folder/"chunks.jsonl"}: chunk {c.chunk_id} is not the text of its document: run `immig sources collect` again')
+            raise BadInput(f'{folder}: chunk {c.chunk_id} is not the text of its document: run `immig sources collect` again')
     return Corpus(documents, chunks)

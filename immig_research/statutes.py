@@ -122,11 +122,12 @@ def resolve_paths(
     return paths[::-1]
 
 # %% ../nbs/00c_statutes.ipynb #statutes-words
-_VERB = re.compile(r'\b(shall|may(?! \d)|must|is|are|was|were|has|(?<!or )have|had|does|do|did|(?<!of )means?|includes?|applies|provides?|will)\b')
-_ASKS = re.compile(r'\b(who|whom|which|that|if|when|where|whether|unless|until|of|to|for|by|with|from|in|on|at|under|as|or|either|not|the|an?|any|all'
-    r'|such|following|through|than|be|shall|may|must|means|including|pursuant to)$')
-_OPENS = re.compile(r'(An?|Any|No|Each|Every|If|In the case of|For (the )?purposes? of|Except (as|that|in)|Notwithstanding|Not later than|As used|Whenever'
-    r'|It|Upon|Subject to|The) ')
+_VERB = re.compile(r'\b(shall|may(?! \d)|must|is|are|was|were|has|(?<!or )have|had|does|do|did'
+    r'|(?<!of )means?|includes?|applies|provides?|will)\b')
+_ASKS = re.compile(r'\b(who|whom|which|that|if|when|where|whether|unless|until|of|to|for|by|with|from|in|on|at|under|as|or'
+    r'|either|not|the|an?|any|all|such|following|through|than|be|shall|may|must|means|including|pursuant to)$')
+_OPENS = re.compile(r'(An?|Any|No|Each|Every|If|In the case of|For (the )?purposes? of|Except (as|that|in)|Notwithstanding'
+    r'|Not later than|As used|Whenever|It|Upon|Subject to|The) ')
 
 # %% ../nbs/00c_statutes.ipynb #statutes-heading
 def reads_as_heading(
@@ -180,14 +181,18 @@ def _join(lines):
         bare = out and out[-1].enums and not out[-1].rest
         if bare and (not line.enums or line.path[:len(out[-1].path)] == out[-1].path != line.path):
             head = out.pop()
-            line = _Line(head.text + ('' if line.enums else ' ') + line.text, head.enums + line.enums, line.rest, line.depth, line.path or head.path)
+            text = head.text + ('' if line.enums else ' ') + line.text
+            line = _Line(text, head.enums + line.enums, line.rest, line.depth, line.path or head.path)
         out.append(line)
     return out
 
-# %% ../nbs/00c_statutes.ipynb #statutes-marks-of-kind
-_NOTES = re.compile(r'(?!\()((Editorial|Statutory|Historical|Executive) .*)?Notes?\b|Amendments?$|Effective Date|References in Text|Codification$|Short Title$')
+# %% ../nbs/00c_statutes.ipynb #statutes-notes
+_NOTES = re.compile(r'((Editorial|Statutory|Historical|Executive) .*)?Notes?\b|Amendments?$'
+    r'|Effective Date|References in Text|Codification$|Short Title$')
 _CREDIT = re.compile(r'\((Added )?(Pub\. L\. \d|(Jan|Feb|Mar|Apr|May|June|July|Aug|Sept|Oct|Nov|Dec)[a-z.]* \d+, \d{4}, ch\.)')
 _OWN = re.compile(r'Sample text written for this project')  # The last line of every text of the package's sample store
+
+# %% ../nbs/00c_statutes.ipynb #statutes-marks-of-kind
 _GONE = re.compile(r'\[?(Repealed|Omitted|Transferred|Redesignated)\b(?! (by|to|under) the)')
 _PART = re.compile(r'(sub)?(chapter|part|title) [ivxlc\d]+\s?[—-]', re.I)
 
@@ -198,10 +203,12 @@ def _kinds(lines):
     for i, line in enumerate(lines):
         after = lines[i + 1] if i + 1 < len(lines) else None
         inside = after and (not after.enums or line.path == after.path[:len(line.path)] != after.path)
-        if not line.enums and (line.depth > 4 and _NOTES.match(line.text) or _CREDIT.match(line.text) or _OWN.match(line.text)): notes = True
+        opens_notes = line.depth > 4 and _NOTES.match(line.text) or _CREDIT.match(line.text) or _OWN.match(line.text)
+        if opens_notes and not line.enums: notes = True
         if notes or _GONE.match(line.rest): line.kind = 'note'
         elif line.depth == 5 or not line.enums and (line.depth > 4 or _PART.match(line.text)): line.kind = 'heading'
-        elif line.depth < 5 and line.enums and inside and reads_as_heading(line.rest, after.rest, in_list=bool(after.enums)): line.kind = 'heading'
+        elif line.depth < 5 and line.enums and inside:
+            if reads_as_heading(line.rest, after.rest, in_list=bool(after.enums)): line.kind = 'heading'
 
 # %% ../nbs/00c_statutes.ipynb #statutes-owners
 def _owners(lines):
@@ -217,10 +224,11 @@ def _owners(lines):
         if line.kind == 'text': unfinished[line.path] = bool(line.rest) and line.rest[-1] not in '.”;'
         if line.kind != 'note' and not _PART.match(line.text): last = line.path
 
-# %% ../nbs/00c_statutes.ipynb #statutes-coverage
+# %% ../nbs/00c_statutes.ipynb #statutes-runs
 def _words(text): return re.findall(r'\w+', text.lower())
 def _runs(words, n): return {tuple(words[i:i + n]) for i in range(len(words) - n + 1)}
 
+# %% ../nbs/00c_statutes.ipynb #statutes-coverage
 def coverage(
     raw: str, # The file's text; heading marks and the numbers of lost footnotes don't count as words
     text: str, # The document's text
@@ -263,7 +271,8 @@ def section_heading(
 def _assemble(citation, head, lines):
     "The text and the paragraphs of a section: the lines of its `head`, then its `lines`."
     top = [_Line(tidy(h), [], '', 0, (), 'heading') for h in head]
-    ids = [f'{citation}#{re.match("[a-z]+", h.text.lower())[0]}' for h in top[:-1]] + cite_paragraphs(citation, [(), *(l.path for l in lines)])
+    ids = [f'{citation}#{re.match("[a-z]+", h.text.lower())[0]}' for h in top[:-1]]
+    ids += cite_paragraphs(citation, [(), *(line.path for line in lines)])
     text, paragraphs = '', []
     for pid, line in zip(ids, top + lines, strict=True):
         item = line.kind == 'text' and len(line.path) > 1 and line.enums and paragraphs[-1]['kind'] == 'text'

@@ -60,7 +60,8 @@ def _check_paths(raws, folder):
     numbers = [n for n, line in enumerate(manifest.read_text(encoding='utf-8').split('\n'), 1) if line.strip()]
     for n, raw in zip(numbers, raws, strict=True):
         at = f'{manifest}, line {n}: path {raw.path!r}'
-        if not _inside(root, raw.path): raise BadInput(f'{at} leaves the folder; give a path relative to it, without ".." or links to outside')
+        if not _inside(root, raw.path):
+            raise BadInput(f'{at} leaves the folder; give a path relative to it, without ".." or links to outside')
         if raw.path in seen: raise BadInput(f'{at} stands already in line {seen[raw.path]}; remove one of them')
         seen[raw.path] = n
 

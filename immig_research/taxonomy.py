@@ -38,14 +38,17 @@ _RANGES = {'asylum': '1158', 'humanitarian': '1157 1232 1254a-1254b 1375a-1375c 
     'removal': '1189 1221-1231 1252c-1253 1260 1321-1328 1365 1531-1534 1536-1537',
     'statistics': '1364 1366 1371 1376-1378a 1380 1458 1523 1574 1774', 'naturalization': '1401-1409 1421-1459 1481-1489 1501-1503'}
 
+# %% ../nbs/00l_taxonomy.ipynb #taxonomy-paragraphs
 _PARAGRAPHS = {'1101(a)(15)': 'nonimmigrant visas', '1101(a)(42)': 'asylum', '1101(a)(43)': 'removal', '1101(a)(13)': 'admissibility',
-    '1101(a)(27)': 'employment-based', '1101(a)(44)': 'nonimmigrant visas', '1101(a)(51)': 'humanitarian', '1101(b)': 'family-based immigration',
+    '1101(a)(27)': 'employment-based', '1101(a)(44)': 'nonimmigrant visas', '1101(a)(51)': 'humanitarian',
+        '1101(b)': 'family-based immigration',
     '1101(c)': 'naturalization', '1101(f)': 'naturalization', '1151(d)': 'employment-based', '1153(b)': 'employment-based',
     '1154(a)(1)(E)': 'employment-based', '1154(a)(1)(F)': 'employment-based', '1154(a)(1)(G)': 'employment-based',
     '1154(a)(1)(H)': 'employment-based', '1182(a)(5)': 'employment-based', '1182(d)(5)': 'humanitarian', '1182(e)': 'nonimmigrant visas',
     '1182(n)': 'nonimmigrant visas', '1182(p)': 'nonimmigrant visas', '1182(t)': 'nonimmigrant visas', '1229a(c)(6)': 'appeals',
     '1229a(c)(7)': 'appeals', '1229b(b)(2)': 'humanitarian', '1231(b)(3)': 'asylum', '1409': 'naturalization'}
 
+# %% ../nbs/00l_taxonomy.ipynb #taxonomy-statute-of
 def _statute(citation):
     m = re.match(r'8 U\.S\.C\. (\d{4})([a-z]?)[-–\d]*((?:\(\w+\))*)', citation)
     if not m: return None
@@ -58,11 +61,15 @@ def _statute(citation):
     return next(exact, None) or next(wide, None)
 
 # %% ../nbs/00l_taxonomy.ipynb #taxonomy-manual
-_MANUAL = {'1 E.10': 'appeals', '2': 'nonimmigrant visas', '3': 'humanitarian', '4': 'asylum', '5': 'family-based immigration', '6 B': 'family-based immigration',
-    '6 C': 'family-based immigration', '6 D': 'family-based immigration', '6 E': 'employment-based', '6 F': 'employment-based', '6 G': 'employment-based',
-    '6 H': 'employment-based', '6 I': 'family-based immigration', '6 J': 'humanitarian', '7': 'adjustment of status', '8': 'admissibility', '9': 'admissibility',
+_MANUAL = {'1 E.10': 'appeals', '2': 'nonimmigrant visas', '3': 'humanitarian', '4': 'asylum', '5': 'family-based immigration',
+    '6 B': 'family-based immigration',
+    '6 C': 'family-based immigration', '6 D': 'family-based immigration', '6 E': 'employment-based', '6 F': 'employment-based',
+        '6 G': 'employment-based',
+    '6 H': 'employment-based', '6 I': 'family-based immigration', '6 J': 'humanitarian', '7': 'adjustment of status', '8': 'admissibility',
+        '9': 'admissibility',
     '10': 'employment authorization', '11': 'travel documents', '12': 'naturalization'}
 
+# %% ../nbs/00l_taxonomy.ipynb #taxonomy-manual-of
 def _manual(citation):
     m = re.match(r'(\d+) USCIS-PM(?: ([A-Z])(?:\.(\d+))?)?', citation)
     if not m: return None
@@ -70,13 +77,16 @@ def _manual(citation):
     return next((_MANUAL[k] for k in keys if k in _MANUAL), None)
 
 # %% ../nbs/00l_taxonomy.ipynb #taxonomy-form
-_FORMS = {'adjustment of status': 'I-485 I-485A I-485J I-485SUPA I-687 I-698', 'admissibility': 'I-601 I-601A I-192 I-193 I-212 I-690 I-693 I-912 DS-260',
+_FORMS = {'adjustment of status': 'I-485 I-485A I-485J I-485SUPA I-687 I-698',
+    'admissibility': 'I-601 I-601A I-192 I-193 I-212 I-690 I-693 I-912 DS-260',
     'appeals': 'I-290B I-694 EOIR-26 EOIR-29 N-336', 'asylum': 'I-589 I-730', 'employment authorization': 'I-765 I-765V I-765WS I-9',
-    'employment-based': 'I-140 I-526 I-526E I-829 I-924 I-956 ETA-9089', 'family-based immigration': 'I-129F I-130 I-130A I-600 I-600A I-751 I-800 I-800A I-864 I-864A I-864EZ I-864P',
+    'employment-based': 'I-140 I-526 I-526E I-829 I-924 I-956 ETA-9089',
+        'family-based immigration': 'I-129F I-130 I-130A I-600 I-600A I-751 I-800 I-800A I-864 I-864A I-864EZ I-864P',
     'humanitarian': 'I-134A I-360 I-821 I-821D I-914 I-918 I-929', 'naturalization': 'N-300 N-400 N-426 N-470 N-565 N-600 N-600K N-648',
     'nonimmigrant visas': 'I-129 I-129S I-539 I-102 I-20 DS-160 DS-2019', 'removal': 'I-862 EOIR-28 EOIR-40 EOIR-42A EOIR-42B I-246',
     'travel documents': 'I-131 I-131A I-90 I-94'}
 
+# %% ../nbs/00l_taxonomy.ipynb #taxonomy-form-of
 def _form(citation):
     m = re.match(r'Form ((?:[A-Z]+)-\d+[A-Z]*)(?: Supplement ([A-Z]))?', citation)
     if not m: return None
@@ -84,14 +94,20 @@ def _form(citation):
 
 # %% ../nbs/00l_taxonomy.ipynb #taxonomy-phrases
 _TELLING = {
-    'appeals': r'\bappeal(?:s|ed|ing|able)?\b(?<!courts of appeals)(?<!court of appeals)|board of immigration appeals|judicial review|administrative appeals|petitions? for review|motions? to (?:reopen|reconsider)|form i-290b|eoir-2[69]|habeas corpus',
+    'appeals': r'\bappeal(?:s|ed|ing|able)?\b(?<!courts of appeals)(?<!court of appeals)|board of immigration appeals|judicial review|'
+        r'administrative appeals|petitions? for review|motions? to (?:reopen|reconsider)|form i-290b|eoir-2[69]|habeas corpus',
     'travel documents': r'advance parole|re-?entry permits?|travel documents?|form i-131\b|transportation letter',
-    'statistics': r'\bstatistic(?:s|al)\b|\bannual report\b|report(?:s|ing)? to (?:the )?congress|submit to (?:the )?(?:congress|committees?)[^.]{0,120}\breport|number of (?:\w+ ){1,4}(?:filed|granted|denied|approved|pending|naturalized|removed|detained)\b|collect(?:ion of)? data',
-    'employment authorization': r'employment authorization|authoriz\w+ (?:to engage in|for|to accept) employment|work permits?|form i-765\b|unauthorized alien',
-    'employment-based': r'employment-based|labor certification|priority workers?|form i-140\b|employment creation|advanced degree|extraordinary ability|regional centers?',
+    'statistics': r'\bstatistic(?:s|al)\b|\bannual report\b|report(?:s|ing)? to (?:the )?congress|submit to (?:the )?(?:congress|'
+        r'committees?)[^.]{0,120}\breport|number of (?:\w+ ){1,4}(?:filed|granted|denied|approved|pending|naturalized|removed|'
+            r'detained)\b|collect(?:ion of)? data',
+    'employment authorization': r'employment authorization|authoriz\w+ (?:to engage in|for|to accept) employment|work permits?|form '
+        r'i-765\b|unauthorized alien',
+    'employment-based': r'employment-based|labor certification|priority workers?|form i-140\b|employment creation|advanced degree|'
+        r'extraordinary ability|regional centers?',
     'asylum': r'\basyl(?:um|ees?)\b|credible fear|well-founded fear|form i-589\b',
 }
 
+# %% ../nbs/00l_taxonomy.ipynb #taxonomy-telling
 def _telling(text):
     words, low = len(text.split()), text.lower()
     count = {name: len(re.findall(pattern, low)) for name, pattern in _TELLING.items()}
@@ -103,15 +119,21 @@ _KEYWORDS = {
     'adjustment of status': r'adjust(?:ment|ing|ed)? (?:of )?(?:his or her |their )?status|register permanent residence|form i-485\b',
     'admissibility': r'\b(?:in)?admissib\w+|grounds? of inadmissibility|public charge|waivers? of|vaccinat\w+|unlawful presence',
     'appeals': r'\bappeal\w*|judicial review|motions? to (?:reopen|reconsider)|board of immigration',
-    'asylum': r'\basyl\w+|persecut\w+|credible fear', 'employment authorization': r'employment authorization|authorized to work|unauthorized employment|form i-9\b|form i-765\b',
+    'asylum': r'\basyl\w+|persecut\w+|credible fear', 'employment authorization': r'employment authorization|authorized to work|'
+        r'unauthorized employment|form i-9\b|form i-765\b',
     'employment-based': r'employment-based|labor certification|immigrant workers?|investors?|form i-140\b',
-    'family-based immigration': r'immediate relatives?|family-(?:based|sponsored)|spouses?|fianc\w+|affidavits? of support|alien relative|form i-130\b|adopt\w+',
-    'humanitarian': r'refugees?|temporary protected status|traffick\w+|humanitarian|battered|parole\b|victims?|juveniles?|qualified aliens?',
+    'family-based immigration': r'immediate relatives?|family-(?:based|sponsored)|spouses?|fianc\w+|affidavits? of support|alien '
+        r'relative|form i-130\b|adopt\w+',
+    'humanitarian': r'refugees?|temporary protected status|traffick\w+|humanitarian|battered|parole\b|victims?|juveniles?'
+        r'|qualified aliens?',
     'naturalization': r'naturaliz\w+|citizenship|oath of allegiance|good moral character|form n-\d+',
-    'nonimmigrant visas': r'nonimmigrants?|\bh-[12]b?\b|visa waiver|students?|exchange visitors?|temporary workers?', 'removal': r'\bremov(?:al|able|ed)\b|deport\w+|voluntary departure|detention|detained|smuggl\w+|notice to appear',
-    'statistics': r'\bstatistic\w*|annual report|fiscal years? \d{4}|encounters|yearbook', 'travel documents': r'advance parole|re-?entry permits?|travel documents?|passports?|form i-131\b',
+    'nonimmigrant visas': r'nonimmigrants?|\bh-[12]b?\b|visa waiver|students?|exchange visitors?|temporary workers?',
+        'removal': r'\bremov(?:al|able|ed)\b|deport\w+|voluntary departure|detention|detained|smuggl\w+|notice to appear',
+    'statistics': r'\bstatistic\w*|annual report|fiscal years? \d{4}|encounters|yearbook',
+        'travel documents': r'advance parole|re-?entry permits?|travel documents?|passports?|form i-131\b',
 }
 
+# %% ../nbs/00l_taxonomy.ipynb #taxonomy-keywords-of
 def _keywords(title, text, section_path):
     head, body = ' '.join([title, *section_path]).lower(), text.lower()
     votes = {name: 3 * len(re.findall(p, head)) + len(re.findall(p, body)) for name, p in _KEYWORDS.items()}

@@ -21,7 +21,9 @@ from .records import Document
 from .store import RawFile, Reject
 
 # %% ../nbs/00d_uscis.ipynb #uscis-clean
-_TYPE = str.maketrans({'ﬀ': 'ff', 'ﬁ': 'fi', 'ﬂ': 'fl', 'ﬃ': 'ffi', 'ﬄ': 'ffl', 'ﬅ': 'ft', '\u00ad': '', '\u200b': '', '\u2060': '', '\ufeff': '',
+_TYPE = str.maketrans({'ﬀ': 'ff', 'ﬁ': 'fi', 'ﬂ': 'fl', 'ﬃ': 'ffi', 'ﬄ': 'ffl', 'ﬅ': 'ft', '\u00ad': '', '\u200b': '',
+    '\u2060': '',
+    '\ufeff': '',
     '\u00a0': ' ', '\u2002': ' ', '\u2003': ' ', '\u2007': ' ', '\u2009': ' ', '\u202f': ' ', '\t': ' '})
 
 def clean_line(
@@ -98,11 +100,14 @@ def is_plain_heading(
     if len(line) > 110 or not line[:1].isupper() and line[:1] not in '“"': return False
     return not re.search(r'[.;:,|\]]$|; (?:and|or)$', line) and not line.startswith(('http', 'www.'))
 
+# %% ../nbs/00d_uscis.ipynb #uscis-mark-headings
 def _mark_headings(lines):
     "Give `lines` of a file that lost its heading marks the marks that their labels call for."
     if any(line.startswith('## ') for line in lines): return lines
     marks = {r'[A-Z]\. \S': '## ', r'\d{1,2}\. \S': '### '}
-    return [next((mark for label, mark in marks.items() if re.match(label, line) and is_plain_heading(re.sub(r'^\w+\. ', '', line))), '') + line for line in lines]
+    def mark(line):
+        return next((m for label, m in marks.items() if re.match(label, line) and is_plain_heading(re.sub(r'^\w+\. ', '', line))), '')
+    return [mark(line) + line for line in lines]
 
 # %% ../nbs/00d_uscis.ipynb #uscis-manual-blocks
 def _unmark(line, notes):
@@ -174,7 +179,8 @@ def _document(raw, key, citation, blocks, **more):
     "The `Document` of `blocks` read from `raw`."
     if not any(b.kind in ('text', 'table') for b in blocks): raise Reject('no text in it')
     text, paragraphs = lay_out(blocks)
-    return Document(f'{raw.source_id}:{key}', text=text, paragraphs=paragraphs, citation=citation, url=raw.url, agency='USCIS', license_note=raw.license,
+    return Document(f'{raw.source_id}:{key}', text=text, paragraphs=paragraphs, citation=citation, url=raw.url, agency='USCIS',
+        license_note=raw.license,
         source_id=raw.source_id, raw_path=raw.path, raw_sha256=raw.sha256, **more)
 
 # %% ../nbs/00d_uscis.ipynb #uscis-read-manual-text
@@ -232,7 +238,8 @@ def _metrics(raw, tp, i):
     "Size of the type at character `i`, and whether it is bold."
     m, name, flags = raw.FS_MATRIX(), ctypes.create_string_buffer(128), ctypes.c_int()
     raw.FPDFText_GetMatrix(tp, i, m); raw.FPDFText_GetFontInfo(tp, i, name, 128, flags)
-    return raw.FPDFText_GetFontSize(tp, i) * (m.b**2 + m.d**2)**.5, b'bold' in name.value.lower() or raw.FPDFText_GetFontWeight(tp, i) >= 600
+    bold = b'bold' in name.value.lower() or raw.FPDFText_GetFontWeight(tp, i) >= 600
+    return raw.FPDFText_GetFontSize(tp, i) * (m.b**2 + m.d**2)**.5, bold
 
 # %% ../nbs/00d_uscis.ipynb #uscis-run-line
 def _line(raw, tp, run, number):
@@ -243,7 +250,8 @@ def _line(raw, tp, run, number):
     raw.FPDFText_GetCharBox(tp, inked[-1][0], *edges)
     size = _metrics(raw, tp, words[0][0])[0]
     bold = all(_metrics(raw, tp, words[k][0])[1] for k in (0, len(words)//3, len(words)//2, len(words)*3//4, -1))
-    return Line(clean_line(''.join(c[1] for c in run)), inked[0][2], max(edges[1].value, inked[0][2]), inked[0][3], round(size, 1), bold, page=number)
+    return Line(clean_line(''.join(c[1] for c in run)), inked[0][2], max(edges[1].value, inked[0][2]), inked[0][3], round(size, 1), bold,
+        page=number)
 
 # %% ../nbs/00d_uscis.ipynb #uscis-page-lines
 _ODD = {'\x02': '-', '\ufffe': '-', '\ufeff': ' ', '\xa0': ' '} # A hyphen at a line's end, as the library gives it, and blanks
@@ -268,8 +276,10 @@ def page_lines(
     return [_line(raw, tp, run, number) for run in [*lines, run] if any(c[1] != ' ' for c in run)]
 
 # %% ../nbs/00d_uscis.ipynb #uscis-open-pdf
-_FOOTER = re.compile(r'(?:Form [A-Z]+-\d+\w*.{0,20}Instructions? +)?(?:\(?(?:Rev\.|Edition) )?(\d\d)/(\d\d)/(\d\d(?:\d\d)?)\)?(?: [NYE])* +Page \d+(?: of \d+)?$')
+_FOOTER = re.compile(r'(?:Form [A-Z]+-\d+\w*.{0,20}Instructions? +)?(?:\(?(?:Rev\.|Edition) )?(\d\d)/(\d\d)/(\d\d(?:\d\d)?)\)?(?: '
+    r'[NYE])* +Page \d+(?: of \d+)?$')
 
+# %% ../nbs/00d_uscis.ipynb #uscis-whole-footer
 def _whole_footer(lines):
     "`lines` with the pieces of a footer joined to one line."
     for n in lines:
@@ -278,6 +288,7 @@ def _whole_footer(lines):
         if _FOOTER.search(text): return [m for m in lines if m not in pieces] + [replace(pieces[0], text=text, x1=pieces[-1].x1)]
     return lines
 
+# %% ../nbs/00d_uscis.ipynb #uscis-pdf-lines
 def pdf_lines(
     data: bytes, # The file; it may be encrypted with an empty password
 ) -> list[tuple[float, list[Line]]]: # For each page its width in points and its lines
@@ -294,7 +305,8 @@ def _columns(lines, width):
     middle = width / 2
     left, right = [n for n in lines if n.x1 < middle + 4], [n for n in lines if n.x0 > middle - 4]
     wide = sorted((n for n in lines if n.x1 >= middle + 4 and n.x0 <= middle - 4), key=lambda n: -n.y)
-    if min(len(left), len(right)) < 6 or len(wide) > len(lines) / 4: return [replace(n, column=0) for n in sorted(lines, key=lambda n: (-n.y, n.x0))]
+    if min(len(left), len(right)) < 6 or len(wide) > len(lines) / 4:
+        return [replace(n, column=0) for n in sorted(lines, key=lambda n: (-n.y, n.x0))]
     band = lambda n: 3 * sum(w.y > n.y for w in wide)
     placed = [replace(n, column=band(n) + 1) for n in left] + [replace(n, column=band(n) + 2) for n in right]
     placed += [replace(n, column=3 * i + 3) for i, n in enumerate(wide)]
@@ -312,7 +324,8 @@ def _merge(row):
         text += glue + n.text
         if n.x0 - before.x1 > 24 and not _MARKER.fullmatch(before.text): cells.append(n.text)
         else: cells[-1] += glue + n.text
-    return replace(row[0], text=text, x1=row[-1].x1, bold=all(n.bold for n in row), size=max(n.size for n in row), cells=tuple(cells) if len(cells) > 1 else ())
+    return replace(row[0], text=text, x1=row[-1].x1, bold=all(n.bold for n in row), size=max(n.size for n in row), cells=tuple(cells)
+        if len(cells) > 1 else ())
 
 # %% ../nbs/00d_uscis.ipynb #uscis-order
 def reading_order(
@@ -336,7 +349,8 @@ def edition(
     return found.most_common(1)[0][0] if found else None
 
 # %% ../nbs/00d_uscis.ipynb #uscis-furniture
-_AGENCY = re.compile(r'(?:Department of Homeland Security|U\.S\. Citizenship and Immigration Services|USCIS|DHS|(?:USCIS )?Form [A-Z]+-\d+\w*(?: Supplement [A-Z])?|OMB No\. .*|Expires .*)$')
+_AGENCY = re.compile(r'(?:Department of Homeland Security|U\.S\. Citizenship and Immigration Services|USCIS|DHS|(?:USCIS )?Form '
+    r'[A-Z]+-\d+\w*(?: Supplement [A-Z])?|OMB No\. .*|Expires .*)$')
 _LEADER = re.compile(r'(?:_{4,}|\.{5,}|(?: \.){5,}) *\d+$|Table of Contents?$')
 
 def _contents(lines):
@@ -362,8 +376,8 @@ def without_furniture(
     repeated, kept = _repeated(pages), []
     for number, (width, lines) in enumerate(pages):
         top = max((n.y for n in lines), default=0) - 150
-        law = [n for n in lines if not (_FOOTER.search(n.text) or _masked(n.text) in repeated or number == 0 and n.y > top and _AGENCY.match(n.text))]
-        ordered = reading_order(law, width)
+        law = [n for n in lines if not (_FOOTER.search(n.text) or _masked(n.text) in repeated)]
+        ordered = reading_order([n for n in law if not (number == 0 and n.y > top and _AGENCY.match(n.text))], width)
         contents = _contents(ordered)
         kept += [n for i, n in enumerate(ordered) if i not in contents]
     return kept
@@ -390,13 +404,15 @@ def _starts(n, before, leading):
 
 def _is_head(n):
     "Could the bold line `n` be a heading, for its words?"
-    return n.bold and len(n.text) < 130 and n.text[:1].isalpha() and not n.cells and not _MARKER.match(n.text) and not re.search(r'[.;,:]$|www\.|https?:', n.text)
+    return n.bold and len(n.text) < 130 and n.text[:1].isalpha() and not (n.cells or _MARKER.match(n.text)
+        or re.search(r'[.;,:]$|www\.|https?:', n.text))
 
 # %% ../nbs/00d_uscis.ipynb #uscis-demote
 def _demote(rows):
     "`rows`, in which a bold line that runs on into a sentence is no heading."
     for i in range(len(rows) - 1, 0, -1):
-        if rows[i - 1].level and not rows[i].new and (not rows[i].level or rows[i - 1].text.startswith('NOTE')): rows[i - 1] = replace(rows[i - 1], level=0)
+        sentence = not rows[i].new and (not rows[i].level or rows[i - 1].text.startswith('NOTE'))
+        if rows[i - 1].level and sentence: rows[i - 1] = replace(rows[i - 1], level=0)
     return rows
 
 # %% ../nbs/00d_uscis.ipynb #uscis-pdf-rows-all
@@ -410,7 +426,8 @@ def pdf_rows(
         new = _starts(n, before, leading)
         over = bool(rows and rows[-1].level and before.size == n.size and 0 < n.gap < 1.35 * n.size) # A heading's second line
         level = (1 if n.size > body + 0.5 or n.text.endswith('?') else 2) if _is_head(n) and (new or over) else 0
-        rows.append(Row(' | '.join(n.cells) if n.cells else n.text, new and not (level and over and _open(before.text)), level, bool(n.cells)))
+        rows.append(Row(' | '.join(n.cells) if n.cells else n.text, new and not (level and over and _open(before.text)), level,
+            bool(n.cells)))
     return _demote(rows)
 
 # %% ../nbs/00d_uscis.ipynb #uscis-text-rows
@@ -432,7 +449,8 @@ def text_rows(
         headed = bool(rows) and rows[-1].level > 0
         ended = headed or not _open(before) or before.endswith((' or', ' and', ' OR', ' AND'))
         title = ended and not _item(line) and _titled(line) and bool(re.match(r'[A-Z“"(•\d]', after))
-        over = title and headed and not before.endswith('?') and (len(before) > 80 or before.count('(') > before.count(')')) # A heading's second line
+        broken = len(before) > 80 or before.count('(') > before.count(')')
+        over = title and headed and broken and not before.endswith('?') # A heading's second line
         new = not over and (title or headed or not rows or ended and (_item(line) or len(before) < 0.8 * wide))
         rows.append(Row(line, new, rows[-1].level if over else 0 if not title else 1 if line.endswith('?') else 2))
     return rows
@@ -466,7 +484,8 @@ def instruction_blocks(
         text = '\n'.join(r.text for r in g) if g[0].table else join_lines([r.text for r in g], words)
         if g[0].level: place = f'{citation}, {text}'
         tight = bool(re.match('[•·▪○■-] ', text)) and bool(blocks) and blocks[-1].kind == 'text'
-        blocks.append(Block('heading' if g[0].level else 'table' if g[0].table else 'text', text, place, own=g[0].level > 0, tight=tight, level=g[0].level))
+        blocks.append(Block('heading' if g[0].level else 'table' if g[0].table else 'text', text, place, own=g[0].level > 0, tight=tight,
+            level=g[0].level))
     return blocks
 
 # %% ../nbs/00d_uscis.ipynb #uscis-read-instructions
@@ -494,7 +513,9 @@ def read_instructions_pdf(
     return _instructions(raw, pdf_rows(without_furniture(pages)), edition(everything), measured)
 
 # %% ../nbs/00d_uscis.ipynb #uscis-read-text
-def _kerned(line): return re.sub(r'\bY ou(?=r|\b)', 'You', re.sub(r'\bV AWA\b', 'VAWA', line)) # What kerning does to two words in extractions
+def _kerned(line):
+    "`line` with the two words mended that kerning tears in extractions."
+    return re.sub(r'\bY ou(?=r|\b)', 'You', re.sub(r'\bV AWA\b', 'VAWA', line))
 
 def read_instructions_text(
     raw: RawFile, # The manifest's row of form instructions

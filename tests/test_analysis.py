@@ -148,7 +148,7 @@ def test_figures_hold_the_numbers_of_the_table():
 def test_analyze_from_files_twice_gives_the_same_bytes(tmp_path):
     for name, rows in (('sample', asked), ('judgments', base + tuned), ('predictions', made.answers('base', asked) + made.answers('tuned', asked))):
         write_jsonl(tmp_path/f'{name}.jsonl', rows)
-    (tmp_path/'report.json').write_text(json.dumps(dict(perplexity_before=9.0, perplexity_after=4.5)))
+    (tmp_path/'report.json').write_text(json.dumps(dict(eval_before=dict(loss=2.2, perplexity=9.0), eval_after=dict(loss=1.5, perplexity=4.5))))
     write_jsonl(tmp_path/'curve.jsonl', [dict(step=s, loss=2.0 - s / 50) for s in range(20)])
     given = dict(questions=tmp_path/'sample.jsonl', judgments=[tmp_path/'judgments.jsonl'], predictions=[tmp_path/'predictions.jsonl'], train_report=tmp_path/'report.json')
     first, again = (analyze(**given, out=tmp_path/n) for n in 'ab')

@@ -127,10 +127,12 @@ def document(citation, ids):
 
 
 INDEX = index_documents([
-    document('8 U.S.C. 1182', ['8 U.S.C. 1182(a)', '8 U.S.C. 1182(a)(9)', '8 U.S.C. 1182(a)(9)(A)', '8 U.S.C. 1182(a)(9)(B)', '8 U.S.C. 1182(b)']),
+    document('8 U.S.C. 1182', ['8 U.S.C. 1182(a)', '8 U.S.C. 1182(a)(9)', '8 U.S.C. 1182(a)(9)(A)', '8 U.S.C. 1182(a)(9)(B)',
+        '8 U.S.C. 1182(b)']),
     document('8 U.S.C. 1182d', ['8 U.S.C. 1182d(a)']),
     document('12 USCIS-PM D.3', ['12 USCIS-PM D.3(C)(1)', '12 USCIS-PM D.3(C)(1)#1', '12 USCIS-PM D.3, n. 15', '12 USCIS-PM D.3(C)(2)']),
-    document('Form I-485 Instructions', ['Form I-485 Instructions, Who May File Form I-485?', 'Form I-485 Instructions, Who May File Form I-485?#1']),
+    document('Form I-485 Instructions', ['Form I-485 Instructions, Who May File Form I-485?',
+        'Form I-485 Instructions, Who May File Form I-485?#1']),
 ])
 
 
@@ -139,7 +141,8 @@ INDEX = index_documents([
     ('INA 212(a)(9)(B)', '8 U.S.C. 1182(a)(9)(B)', '8 U.S.C. 1182(a)(9)(B)'),
     ('12 USCIS-PM D.3(C)', '12 USCIS-PM D.3(C)(1)', '12 USCIS-PM D.3(C)(2)'),
     ('12 USCIS-PM D.3, n. 15', '12 USCIS-PM D.3, n. 15', '12 USCIS-PM D.3, n. 15'),
-    ('Form I-485 Instructions, Who May File Form I-485?', 'Form I-485 Instructions, Who May File Form I-485?', 'Form I-485 Instructions, Who May File Form I-485?#1'),
+    ('Form I-485 Instructions, Who May File Form I-485?', 'Form I-485 Instructions, Who May File Form I-485?',
+        'Form I-485 Instructions, Who May File Form I-485?#1'),
 ])
 def test_resolve(citation, first, last):
     doc_id, start, end = resolve(citation, INDEX)

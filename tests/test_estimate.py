@@ -52,11 +52,11 @@ def test_permutation_moves_whole_documents():
 
 def test_permutation_keeps_its_size():
     rng, false = np.random.default_rng(5), 0
-    for _ in range(200):
+    for _ in range(120):
         hard, group = rng.choice(3, 40).repeat(2), np.arange(40).repeat(2)
         a, b = (np.minimum(hard + rng.choice(2, 80), 3) for _ in range(2))
         false += paired_difference(a, b, clusters=group).p_value < 0.05
-    assert false <= 18 # 5 % of 200 is 10; more than 18 has a chance of under 0.01
+    assert false <= 13 # 5 % of 120 is 6; more than 13 has a chance of under 0.01
 
 
 def test_post_stratified_interval_covers_the_population():

@@ -41,7 +41,7 @@ def hostile(tmp_path_factory):
     "The same benchmark with hostile text in every field that comes from a model, a source or a file."
     bad = lambda i: HOSTILE[i % len(HOSTILE)]
     clean = lambda i: bad(i).encode('utf-8', 'replace').decode()
-    questions = [replace(q, question=bad(i), answer=bad(i + 1), citation=bad(i + 2), source_doc_id=clean(i + 3), source_url=bad(i + 8), as_of=clean(i + 4)) for i, q in enumerate(asked)]
+    questions = [replace(q, question=bad(i), answer=bad(i + 1), citation=bad(i + 2), source_doc_id=bad(i + 3), source_url=bad(i + 8), as_of=clean(i + 4)) for i, q in enumerate(asked)]
     said = [replace(p, prediction=bad(i), system='<b>base', model=bad(i)) for i, p in enumerate(made.answers('base', asked))]
     scored = [replace(j, reason=bad(i + 5), system='<b>base', judge='"><i>') for i, j in enumerate(made.judgments('base', asked))]
     return page_of(tmp_path_factory.mktemp('hostile'), questions, said, scored)
@@ -97,7 +97,7 @@ const log = {}, table = document.querySelector('table.sub'), names = () => [...t
 const values = () => [...table.tBodies[0].rows].map(r => parseFloat(r.cells[2].dataset.v)), heads = table.querySelectorAll('th button'), shown = () => document.getElementById('shown').textContent;
 const set = (id, v) => { const e = document.getElementById(id); if (e.type === 'checkbox') e.checked = v; else e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); return shown(); };
 log.start = names(); heads[2].click(); log.down = values(); log.aria = heads[2].closest('th').getAttribute('aria-sort'); heads[2].click(); log.up = values(); heads[2].click(); log.back = names();
-log.words = set('f-text', 'rule 7'); set('f-text', ''); log.appeals = set('f-sub', 'appeals'); set('f-sub', ''); log.threes = set('f-score', '3'); set('f-score', ''); log.apart = set('f-apart', true); log.all = set('f-apart', false);
+log.words = set('f-text', 'travel  TRAVEL'); set('f-text', ''); log.appeals = set('f-sub', 'appeals'); set('f-sub', ''); log.threes = set('f-score', '3'); set('f-score', ''); log.apart = set('f-apart', true); log.all = set('f-apart', false);
 document.getElementById('b-open').click(); log.open = document.querySelectorAll('details[open]').length; log.title = document.title;
 document.body.textContent = ''; document.body.append(Object.assign(document.createElement('pre'), {id: 'log', textContent: JSON.stringify(log)}));
 </script></body>'''
@@ -122,6 +122,5 @@ def test_sorting_filters_and_hostile_answers_in_a_browser(tmp_path, plain, hosti
     assert log['down'] == sorted(log['up'], reverse=True) and log['up'] == sorted(log['up']) and log['aria'] == 'descending'
     assert log['back'] == log['start'] and log['open'] == 101 and log['title'].startswith('How well')
     scores = [made.score('base', q.qa_id) for q in asked]
-    sevens = sum(q.question.startswith('What does rule 7') for q in asked)
-    assert log['words'] == f'{sevens} of 101 questions' and log['appeals'] == '3 of 101 questions' and log['all'] == '101 questions'
+    assert log['words'] == '6 of 101 questions' and log['appeals'] == '3 of 101 questions' and log['all'] == '101 questions'
     assert log['threes'] == f'{scores.count(3)} of 101 questions' and log['apart'] == '0 of 101 questions'

@@ -16,7 +16,8 @@ def store_of(folder, *rows):
     return folder
 
 
-@pytest.mark.parametrize('path', ['/etc/passwd', '../a.md', 'uscode/../../a.md', 'uscode/..', '', '..', 'C:\\a.md', 'a\\..\\..\\b', 'a\0b', None, 7, ['a']])
+@pytest.mark.parametrize('path', ['/etc/passwd', '../a.md', 'uscode/../../a.md', 'uscode/..', '', '..', 'C:\\a.md',
+    'a\\..\\..\\b', 'a\0b', None, 7, ['a']])
 def test_a_path_that_leaves_the_folder_names_line_and_path(tmp_path, path):
     with pytest.raises(BadInput, match='line 2: path') as e: read_store(store_of(tmp_path, ROW, {**ROW, 'path': path}))
     assert repr(path) in str(e.value) and '\n' not in str(e.value)

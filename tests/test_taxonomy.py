@@ -8,12 +8,16 @@ PLACES = [
     ('8 U.S.C. 1158', 'asylum'), ('8 U.S.C. 1255(i)', 'adjustment of status'), ('8 U.S.C. 1159(b)', 'adjustment of status'),
     ('8 U.S.C. 1182(a)(2)(A)', 'admissibility'), ('8 U.S.C. 1182(n)(1)', 'nonimmigrant visas'), ('8 U.S.C. 1182(d)(5)(A)', 'humanitarian'),
     ('8 U.S.C. 1182(d)(51)', 'admissibility'), ('8 U.S.C. 1427(a)', 'naturalization'), ('8 U.S.C. 1440-1', 'naturalization'),
-    ('8 U.S.C. 1227(a)', 'removal'), ('8 U.S.C. 1229a(b)', 'removal'), ('8 U.S.C. 1229a(c)(7)(A)', 'appeals'), ('8 U.S.C. 1252(a)', 'appeals'),
+    ('8 U.S.C. 1227(a)', 'removal'), ('8 U.S.C. 1229a(b)', 'removal'), ('8 U.S.C. 1229a(c)(7)(A)', 'appeals'),
+        ('8 U.S.C. 1252(a)', 'appeals'),
     ('8 U.S.C. 1252c', 'removal'), ('8 U.S.C. 1184(c)', 'nonimmigrant visas'), ('8 U.S.C. 1187', 'nonimmigrant visas'),
     ('8 U.S.C. 1101(a)(15)(H)(i)', 'nonimmigrant visas'), ('8 U.S.C. 1101(a)(42)', 'asylum'), ('8 U.S.C. 1153(b)(5)', 'employment-based'),
-    ('8 U.S.C. 1153(a)', 'family-based immigration'), ('8 U.S.C. 1154(b)', 'family-based immigration'), ('8 U.S.C. 1186a', 'family-based immigration'),
-    ('8 U.S.C. 1186b', 'employment-based'), ('8 U.S.C. 1183a(a)', 'family-based immigration'), ('8 U.S.C. 1324a(b)', 'employment authorization'),
-    ('8 U.S.C. 1324(a)', 'removal'), ('8 U.S.C. 1157', 'humanitarian'), ('8 U.S.C. 1254a', 'humanitarian'), ('8 U.S.C. 1203', 'travel documents'),
+    ('8 U.S.C. 1153(a)', 'family-based immigration'), ('8 U.S.C. 1154(b)', 'family-based immigration'),
+        ('8 U.S.C. 1186a', 'family-based immigration'),
+    ('8 U.S.C. 1186b', 'employment-based'), ('8 U.S.C. 1183a(a)', 'family-based immigration'),
+        ('8 U.S.C. 1324a(b)', 'employment authorization'),
+    ('8 U.S.C. 1324(a)', 'removal'), ('8 U.S.C. 1157', 'humanitarian'), ('8 U.S.C. 1254a', 'humanitarian'),
+        ('8 U.S.C. 1203', 'travel documents'),
     ('8 U.S.C. 1376', 'statistics'), ('8 U.S.C. 1551', 'general'),
     ('12 USCIS-PM D.3(C)#2', 'naturalization'), ('7 USCIS-PM A.7', 'adjustment of status'), ('8 USCIS-PM B.4', 'admissibility'),
     ('9 USCIS-PM B', 'admissibility'), ('10 USCIS-PM A.2', 'employment authorization'), ('11 USCIS-PM F.2', 'travel documents'),
@@ -53,7 +57,8 @@ def test_rule_is_told():
 
 @pytest.mark.parametrize('text', SUBDOMAINS)
 def test_published_spellings(text):
-    for spelling in (text.title(), text.upper(), text.replace(' ', '-'), text.replace('-', ' '), f' {text} ', f'{text} (EB)'): assert subdomain_of(spelling) == text
+    for spelling in (text.title(), text.upper(), text.replace(' ', '-'), text.replace('-', ' '), f' {text} ',
+        f'{text} (EB)'): assert subdomain_of(spelling) == text
 
 
 def test_unknown_subdomain():

@@ -10,9 +10,12 @@ import pytest
 from immig_research.store import RawFile, Reject, read_bytes, read_store, sample_store
 from immig_research.uscis import form_name, read_instructions_pdf, read_instructions_text, read_manual_text
 
-CHAPTER = RawFile('uscis-policy-manual', 'https://www.uscis.gov/policy-manual/volume-12-part-d-chapter-9', 'pm/volume-12-part-d-chapter-9.txt',
-    'text/plain', '', '2026-01-01', 'public domain', as_of='2026-01-01', title='Volume 12 - Citizenship / Part D - Requirements / Chapter 9 - Character')
-FORM = RawFile('uscis-forms', 'https://www.uscis.gov/i-485instr.pdf', 'uscis-forms/i-485instr.pdf', 'application/pdf', '', '2026-01-01', 'public domain')
+CHAPTER = RawFile('uscis-policy-manual', 'https://www.uscis.gov/policy-manual/volume-12-part-d-chapter-9',
+    'pm/volume-12-part-d-chapter-9.txt',
+    'text/plain', '', '2026-01-01', 'public domain', as_of='2026-01-01',
+        title='Volume 12 - Citizenship / Part D - Requirements / Chapter 9 - Character')
+FORM = RawFile('uscis-forms', 'https://www.uscis.gov/i-485instr.pdf', 'uscis-forms/i-485instr.pdf', 'application/pdf', '', '2026-01-01',
+    'public domain')
 
 
 def manual(*lines): return read_manual_text(CHAPTER, '\n'.join(lines).encode())
@@ -32,13 +35,15 @@ def check_tiling(doc):
 
 def test_manual_ids_follow_headings():
     doc = manual('Intro.', '## A. One', 'First.', '### 1. Sub', 'Second.', 'Third.', '## B. Two', 'Fourth.')
-    assert [p['id'].removeprefix('12 USCIS-PM D.9') for p in doc.paragraphs] == ['#1', '(A)', '(A)#1', '(A)(1)', '(A)(1)#1', '(A)(1)#2', '(B)', '(B)#1']
+    assert [p['id'].removeprefix('12 USCIS-PM D.9') for p in doc.paragraphs] == ['#1', '(A)', '(A)#1', '(A)(1)', '(A)(1)#1', '(A)(1)#2',
+        '(B)', '(B)#1']
     assert doc.section_path == ['Volume 12 - Citizenship', 'Part D - Requirements', 'Chapter 9 - Character'] and doc.as_of == '2026-01-01'
     check_tiling(doc)
 
 
 def test_manual_note_waits_for_the_end_of_list_and_table():
-    doc = manual('Two ways:', '- One; or [1]', '[^ 1] Note one.', '- Two.', '| A | B |', '| 1 [2] | 2 |', '[^ 2] Note two.', '| 3 | 4 |', 'End.')
+    doc = manual('Two ways:', '- One; or [1]', '[^ 1] Note one.', '- Two.', '| A | B |', '| 1 [2] | 2 |', '[^ 2] Note two.', '| 3 | 4 |',
+        'End.')
     assert [p['kind'] for p in doc.paragraphs] == ['text', 'text', 'text', 'note', 'table', 'note', 'text']
     assert texts(doc, 'table') == ['| A | B |\n| 1 | 2 |\n| 3 | 4 |'] and '- One; or\n- Two.' in doc.text
     assert [p['ref'] for p in doc.paragraphs if p['kind'] == 'note'] == ['12 USCIS-PM D.9#2', '12 USCIS-PM D.9#4']
@@ -62,12 +67,14 @@ def test_manual_typesetting_and_line_ends():
     assert doc.text.split('\n\n') == ['The officer may', 'not naturalize.']
 
 
-@pytest.mark.parametrize('data, reason', [(b'', 'empty file'), (b'\n \n', 'empty file'), (b'[Reserved]', 'reserved'), (b'\xff\xfea', 'not UTF-8')])
+@pytest.mark.parametrize('data, reason', [(b'', 'empty file'), (b'\n \n', 'empty file'), (b'[Reserved]', 'reserved'),
+    (b'\xff\xfea', 'not UTF-8')])
 def test_manual_rejects(data, reason):
     with pytest.raises(Reject, match=reason): read_manual_text(CHAPTER, data)
 
 
-@pytest.mark.parametrize('path, name', [('a/i-765instr.pdf', 'I-765'), ('i-485supjinstr.pdf', 'I-485 Supplement J'), ('n-400instr.txt', 'N-400'), ('i-129finstr.txt', 'I-129F'),
+@pytest.mark.parametrize('path, name', [('a/i-765instr.pdf', 'I-765'), ('i-485supjinstr.pdf', 'I-485 Supplement J'),
+    ('n-400instr.txt', 'N-400'), ('i-129finstr.txt', 'I-129F'),
     ('eoir-26instr.pdf', 'EOIR-26'), ('i-140.pdf', None), ('i-765.print.pdf', None), ('20221219-PublicChargeFinalRule.txt', None)])
 def test_form_name(path, name): assert form_name(path) == name
 
@@ -95,7 +102,8 @@ def md5(data): return hashlib.md5(data, usedforsecurity=False).digest()
 
 def pdf(pages, user=None):
     "A PDF of `pages`, lists of (x, y, text, bold, size); with a `user` password it is encrypted."
-    streams = [''.join(f'BT /{"FB" if bold else "FR"} {size} Tf {x} {y} Td ({text}) Tj ET\n' for x, y, text, bold, size in page).encode() for page in pages]
+    streams = [''.join(f'BT /{"FB" if bold else "FR"} {size} Tf {x} {y} Td ({text}) Tj ET\n' for x, y, text, bold, size in page).encode()
+        for page in pages]
     owner = rc4(md5(padded('owner'))[:5], padded(user or ''))
     key = md5(padded(user or '') + owner + (-4 & 0xFFFFFFFF).to_bytes(4, 'little') + b'0123456789abcdef')[:5]
     kids = ' '.join(f'{5 + 2*i} 0 R' for i in range(len(pages)))
@@ -103,13 +111,15 @@ def pdf(pages, user=None):
         b'<< /Type /Font /Subtype /Type1 /BaseFont /Times-Roman >>', b'<< /Type /Font /Subtype /Type1 /BaseFont /Times-Bold >>']
     for i, stream in enumerate(streams):
         if user is not None: stream = rc4(md5(key + (6 + 2*i).to_bytes(3, 'little') + b'\0\0')[:10], stream)
-        objects.append(f'<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {6 + 2*i} 0 R /Resources << /Font << /FR 3 0 R /FB 4 0 R >> >> >>'.encode())
+        objects.append(f'<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {6 + 2*i} 0 R /Resources << /Font << /FR 3 0 R '
+            f'/FB 4 0 R >> >> >>'.encode())
         objects.append(b'<< /Length %d >>\nstream\n%s\nendstream' % (len(stream), stream))
     lock = f'/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <{owner.hex()}> /U <{rc4(key, PAD).hex()}> >>' if user is not None else ''
     out, places = b'%PDF-1.4\n', []
     for n, obj in enumerate(objects, 1): places.append(len(out)); out += b'%d 0 obj\n%s\nendobj\n' % (n, obj)
     table = ''.join(f'{place:010} 00000 n \n' for place in places)
-    end = f'xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer << /Size {len(objects) + 1} /Root 1 0 R /ID [<{b"0123456789abcdef".hex()}> <00>] {lock} >>\n'
+    end = f'xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}'
+    end += f'trailer << /Size {len(objects) + 1} /Root 1 0 R /ID [<{b"0123456789abcdef".hex()}> <00>] {lock} >>\n'
     return out + end.encode() + f'startxref\n{len(out)}\n%%EOF'.encode()
 
 
@@ -123,20 +133,25 @@ def footer(page): return [line(36, 22, 'Form I-485 Instructions 01/20/25'), line
 
 
 TWO_PAGES = [
-    [*stamp('Draft', 'Not for', 'Reproduction', '10/17/2023'), *footer(1), line(150, 740, 'Instructions for Application to Register', True, 14),
+    [*stamp('Draft', 'Not for', 'Reproduction', '10/17/2023'), *footer(1),
+        line(150, 740, 'Instructions for Application to Register', True, 14),
         *[line(510, 740 - 12*i, text) for i, text in enumerate(('USCIS', 'Form I-485', 'OMB No. 1615-0023', 'Expires 10/31/2027'))],
-        line(42, 650, 'Who May File Form I-485?', True, 12), line(36, 626, 'You may file if you are in the United States and you take no means-'),
+        line(42, 650, 'Who May File Form I-485?', True, 12), line(36, 626,
+            'You may file if you are in the United States and you take no means-'),
         line(36, 613, 'tested benefits. You need not go abroad, since a person who was')],
-    [*stamp('DRAFT', 'NOT FOR', 'PRODUCTION', '02/18/2025'), *footer(2), line(36, 740, 'inspected may stay.'), line(36, 718, '1. Bring the'), line(54, 705, 'passport; and'),
+    [*stamp('DRAFT', 'NOT FOR', 'PRODUCTION', '02/18/2025'), *footer(2), line(36, 740, 'inspected may stay.'),
+        line(36, 718, '1. Bring the'), line(54, 705, 'passport; and'),
         line(36, 692, '2. Sign.'), line(42, 660, 'Where To File?', True, 12), line(36, 640, 'Look at the web page.')]]
 
 
 def test_pdf_without_stamp_and_furniture():
     doc = read_instructions_pdf(FORM, pdf(TWO_PAGES))
     assert texts(doc) == ['Instructions for Application to Register', 'Who May File Form I-485?',
-        'You may file if you are in the United States and you take no means-tested benefits. You need not go abroad, since a person who was inspected may stay.',
+        'You may file if you are in the United States and you take no means-tested benefits. You need not go abroad, since a person who '
+            'was inspected may stay.',
         '1. Bring the passport; and', '2. Sign.', 'Where To File?', 'Look at the web page.']
-    assert doc.as_of == '2025-01-20' and doc.section_path == ['Form I-485', 'Instructions', 'Edition 01/20/25'] and doc.doc_id == 'uscis-forms:i-485-instructions'
+    assert doc.as_of == '2025-01-20' and doc.section_path == ['Form I-485', 'Instructions',
+        'Edition 01/20/25'] and doc.doc_id == 'uscis-forms:i-485-instructions'
     assert doc.paragraphs[3]['id'] == 'Form I-485 Instructions, Who May File Form I-485?#2'
     check_tiling(doc)
 
@@ -176,11 +191,14 @@ def test_pdf_of_pictures_is_rejected():
 
 def test_text_twin_has_the_same_key():
     twin = replace(FORM, path='uscis-forms/i-485instr.txt', media_type='text/plain', as_of='2026-06-01')
-    lines = ['Draft', 'Not for ', 'Production', '02/21/2025', 'USCIS', ' Form I-485', 'OMB No. 1615-0023', 'Expires 10/31/2027', 'Who May File Form I-485?',
-        'You may file if you are in the United States and take no means-', 'tested benefits.', 'V AWA self-petitioners: Y ou sign your own form.']
+    lines = ['Draft', 'Not for ', 'Production', '02/21/2025', 'USCIS', ' Form I-485', 'OMB No. 1615-0023', 'Expires 10/31/2027',
+        'Who May File Form I-485?',
+        'You may file if you are in the United States and take no means-', 'tested benefits.',
+            'V AWA self-petitioners: Y ou sign your own form.']
     doc = read_instructions_text(twin, '\n'.join(lines).encode())
     assert (doc.doc_id, doc.citation, doc.as_of) == ('uscis-forms:i-485-instructions', 'Form I-485 Instructions', '2026-06-01')
-    assert texts(doc) == ['Who May File Form I-485?', 'You may file if you are in the United States and take no means-tested benefits.', 'VAWA self-petitioners: You sign your own form.']
+    assert texts(doc) == ['Who May File Form I-485?', 'You may file if you are in the United States and take no means-tested benefits.',
+        'VAWA self-petitioners: You sign your own form.']
     check_tiling(doc)
 
 
@@ -195,7 +213,8 @@ def test_every_chapter_and_instruction_of_a_store(store):
     for raw in read_store(store):
         text = raw.media_type == 'text/plain'
         if raw.source_id == 'uscis-policy-manual' and text: kind, read, floor = 'manual', read_manual_text, 0.98
-        elif raw.source_id == 'uscis-forms' and form_name(raw.path): kind, read, floor = 'forms', read_instructions_text if text else read_instructions_pdf, 0.95
+        elif raw.source_id == 'uscis-forms' and form_name(raw.path):
+            kind, read, floor = 'forms', read_instructions_text if text else read_instructions_pdf, 0.95
         else: continue
         doc = read(raw, read_bytes(store, raw)); count[kind] += 1
         check_tiling(doc)
