@@ -305,11 +305,11 @@ def figure_training(
     dark:bool=False, # For a dark screen
 ) -> Figure: # Training loss as a line, eval loss as marked points
     "The loss of `curve` over training steps, `dark` or light."
-    look, names = _DARK if dark else _LIGHT, (('loss', '-', 'training loss'), ('eval_loss', 's--', 'eval loss'))
+    look, names = _DARK if dark else _LIGHT, (('loss', '-', 'training loss'), ('eval_loss', 's', 'eval loss'))
     fig, ax = _canvas(9, 3.2, look)
     for i, (name, style, label) in enumerate(names):
         points = [(r['step'], r[name]) for r in curve if r.get('step') is not None and r.get(name) is not None]
-        if points: ax.plot(*zip(*points), style, color=look['systems'][i], lw=1.6, ms=5, label=label)
+        if points: ax.plot(*zip(*points), style, color=look['systems'][i], lw=1.6, ms=6, label=label)
     if not ax.lines: raise BadInput(f'a curve needs rows with step and loss or eval_loss, got {sorted(curve[0]) if curve else "no rows"}')
     ax.set_xlabel('step', color=look['dim'], fontsize=9); ax.set_ylabel('loss per answer token', color=look['dim'], fontsize=9)
     ax.grid(axis='y', color=look['line'], lw=0.8); ax.set_ylim(bottom=0)

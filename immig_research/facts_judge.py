@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEATURES', 'content_stems', 'strip_instructions', 'is_refusal', 'drop_echo', 'clauses', 'clause_coverage', 'signs',
-           'flipped_words', 'yes_no', 'edits', 'features', 'expected_score', 'fit_model', 'weighted_kappa',
+           'flipped_words', 'yes_no', 'edits', 'features', 'expected_score', 'weighted_kappa', 'fit_model',
            'calibration_rows', 'design_matrix', 'judge_model', 'FactScore', 'explain', 'judge_facts', 'cross_validate']
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-imports
@@ -31,6 +31,8 @@ _SYNONYMS = tuple((re.compile(rf'\b(?:{words})(?!\w)'), one) for one, words in d
     unmarried='unmarried|not married', exempt=r'exempt\w*|excus\w*|waive\w*', crime='crimes?|offenses?|misdemeanors?', mail=r'mail\w*|post', naturalize=r'citizenship|naturaliz\w*',
     deadline=r'deadline\w*|time limits?', deny=r'rejected|denied|denies|deny|denial|refus\w*|turned down', continuous=r'uninterrupted|unbroken|continuous\w*',
     leave='departs?|departure|departed|leaves?|leaving', arrive=r'enter\w*|entry|arriv\w*', work='work|works|worked|working|jobs?|employment|employed').items())
+
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-stop
 _WORD = re.compile(r"[a-z][a-z'’-]*[a-z]|[a-z]|\d[\d,.]*\d|\d")
 _STOP = frozenset(stem(w) for w in (
     'a an the and or but if then than that this these those it its he she they them their his her you your i my me we our us who whom whose which what when where why how of to in on at '
@@ -40,6 +42,7 @@ _STOP = frozenset(stem(w) for w in (
     'individual anyone case much many however two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty '
     'fifty sixty seventy eighty ninety hundred thousand million').split()) | {'us'}
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-content
 def _fold(text):
     text = text.lower()
     for pattern, one in _SYNONYMS: text = pattern.sub(one, text)
@@ -59,6 +62,7 @@ _INSTRUCTION = re.compile(
     r"\b(?:final\s+)?(?:score|grade|rating|marks?)\b\W{0,4}(?:(?:of|is|as|this|it|answer|a|an|the|should|be|must)\s+)*(?:3|three|full|max\w*|perfect|correct|highest)\b|"
     r"\b(?:please\s+)?(?:assign|award|give|deserves?)\b[^.]{0,40}\b(?:scores?|grade|full\s+marks|full\s+credit|(?:3|three)(?=\W*$|\s+out\s+of|/3|\s+points))|\b(?:end\s+of\s+)?evaluation(?:\s+result)?\s*$|^\W*justification\s*:|\brubric\b)", re.I)
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-strip
 def strip_instructions(
     answer: str, # What a system wrote
 ) -> tuple: # (the answer without them, how many were cut)
@@ -70,9 +74,10 @@ def strip_instructions(
     return (' '.join(kept), cut) if cut else (answer, 0)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-refusal
-_REFUSAL = re.compile(r"\bi(?:['’]m| am)\s+(?:sorry|unable|not able|not (?:a lawyer|allowed|permitted))|^\W*(?:sorry|unfortunately)\b|\bi\s+(?:can(?:not|['’]t)|won['’]t|do(?:n['’]t| not)\s+(?:have|know))\b|"
+_REFUSAL = re.compile(r"\bi(?:['’]m| am)\s+(?:sorry|unable|not able|not (?:a lawyer|allowed|permitted))|^\W*sorry\b|\bi\s+(?:can(?:not|['’]t)|won['’]t|do(?:n['’]t| not)\s+(?:have|know))\b|"
                       r"\bas an ai\b|\bunable to (?:help|answer|provide|assist)", re.I)
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-is-refusal
 def is_refusal(
     answer: str, # What a system wrote
 ) -> bool: # True if its first two sentences decline to answer
@@ -92,6 +97,7 @@ def drop_echo(
 _CLAUSE = re.compile(r'[.;:,](?=\s|$)|(?<=\s)\(|\)(?=\W|$)|\b(?:and|or|but|unless|except|provided|if|which|who|because|so|while|although|after|before)\b')
 _HARD = ('form', 'money', 'percent', 'date', 'duration', 'age', 'count') # Facts that are values
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-clause-cut
 def clauses(
     text: str, # A reference answer
 ) -> list: # (start, end) of each clause
@@ -121,6 +127,7 @@ _NOT = re.compile(r"not|never|no|nor|neither|none|nothing|cannot|without|\w+n['�
 _BREAK = re.compile(r'[.;:,]|\b(?:but|unless|except|because|which|if)\b')
 _PLAIN = frozenset(('year', 'month', 'day', 'week', 'hour'))
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-signs
 def signs(
     text: str, # Any text
 ) -> dict: # Stem -> set of True (denied) and False (affirmed)
@@ -160,6 +167,7 @@ def _changes(ref, got):
     copied = sum(b.size for b in aligned.get_matching_blocks() if b.size >= 4)
     return copied / max(1, len(ref)), [(ref[i:j], got[k:l]) for op, i, j, k, l in aligned.get_opcodes() if op != 'equal']
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-edits-count
 def _has_content(words): return any(w[0].isdigit() or stem(w) not in _STOP for w in words)
 
 def edits(
@@ -178,12 +186,14 @@ def edits(
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-features
 FEATURES = dict(facts=1, clauses=1, contradicted=-1, polarity=-1, yes_no=-1, flips=-1, flip_share=-1, edits=-1, added=-1) # Name -> the sign of its weight
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-replaced
 def _replaced(report, asked):
     "1 if a value of the reference gave way to another of its kind that the question does not hold"
     kind = lambda f: 'number' if f.kind in ('count', 'duration', 'age') else f.kind
     pairs = [(f, g) for f, g in report.contradicted if f.kind != 'polarity'] + [(f, g) for f in report.missing for g in report.invented if kind(f) == kind(g) and f.kind in _HARD]
     return int(any(not any(same_fact(g, q) for q in asked) for _, g in pairs))
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-features-of
 def features(
     question: str, # The question asked
     reference: str, # The right answer
@@ -205,6 +215,7 @@ def features(
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-expected
 _LIMITS = dict(contradicted=1., polarity=1., edits=1.2, yes_no=.3) # The most that is expected where a feature is not 0
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-expected-score
 def expected_score(
     values, # (n, 9) array in the order of FEATURES
     weights, # (3, 10) array: weights and intercept for "at least 1, 2, 3"
@@ -225,15 +236,6 @@ def _logistic(x, t, l2=.2):
         return np.logaddexp(0, np.where(t > 0, -z, z)).sum() + l2 * (v[:p] ** 2).sum(), np.r_[x.T @ g + 2 * l2 * v[:p], g.sum()]
     return minimize(loss, np.zeros(p + 1), jac=True, bounds=low + [(None, None)], method='L-BFGS-B').x
 
-def fit_model(
-    values, # (n, 9) array in the order of FEATURES
-    scores, # n labels, 0-3
-) -> dict: # weights (3 x 10) and cuts (3), rounded
-    "The weights and cuts that fit `scores` best, by likelihood and by weighted kappa."
-    x, y = np.asarray(values, float), np.asarray(scores)
-    w = np.array([_logistic(x, (y >= k) * 1.) for k in (1, 2, 3)]).round(2)
-    return dict(weights=w.tolist(), cuts=_cuts(expected_score(x, w), y))
-
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-kappa
 def weighted_kappa(
     a, # Scores 0-3
@@ -245,11 +247,22 @@ def weighted_kappa(
     chance = np.outer(seen.sum(1), seen.sum(0)) / seen.sum()
     return 1 - (w * seen).sum() / (w * chance).sum() if (w * chance).sum() else 1.
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-cuts
 def _cuts(expected, scores):
     "Three cuts on a coarse grid, the second over 1 so that a limit of 1 holds: the best kappa, less a little for leaving 0.5, 1.5 and 2.4"
     grid = [(a, b, c) for a in np.arange(.3, 1.15, .15) for b in np.arange(1.05, 2.05, .15) for c in np.arange(b + .15, 2.75, .15)]
     def gain(cut): return weighted_kappa(scores, np.searchsorted(cut, expected)) - .02 * ((cut[0] - .5) ** 2 + (cut[1] - 1.5) ** 2 + (cut[2] - 2.4) ** 2)
     return [round(float(c), 2) for c in max(grid, key=gain)]
+
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-fit-model
+def fit_model(
+    values, # (n, 9) array in the order of FEATURES
+    scores, # n labels, 0-3
+) -> dict: # weights (3 x 10) and cuts (3), rounded
+    "The weights and cuts that fit `scores` best, by likelihood and by weighted kappa."
+    x, y = np.asarray(values, float), np.asarray(scores)
+    w = np.array([_logistic(x, (y >= k) * 1.) for k in (1, 2, 3)]).round(2)
+    return dict(weights=w.tolist(), cuts=_cuts(expected_score(x, w), y))
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-labels
 _DATA = Path(str(files('immig_research')))/'data'
@@ -315,7 +328,7 @@ def judge_facts(
     if _WORD.findall(said.lower()) == _WORD.findall(reference.lower()): return FactScore(3, note + 'The same words as the reference.', compare_facts(reference, reference))
     if not _WORD.search(said.lower()): return FactScore(0, note + ('It only repeats the question.' if _WORD.search(clean.lower()) else 'There is no answer.'))
     values, report = features(question, reference, said, source_span)
-    if is_refusal(said) and values['clauses'] < .5: return FactScore(0, note + 'It declines to answer.', report, values)
+    if is_refusal(said) and min(values['clauses'], values['facts']) < .5: return FactScore(0, note + 'It declines to answer.', report, values)
     m = model or judge_model()
     score = int(np.searchsorted(m['cuts'], expected_score([list(values.values())], m['weights'])[0]))
     return FactScore(score, note + explain(values, report, flipped_words(reference, said)[0]), report, values)

@@ -7,7 +7,6 @@ __all__ = ['quotas', 'select', 'check_prompt', 'encode_prompts', 'left_pad', 'pl
            'cell_key', 'reusable', 'read_questions', 'answer_batches', 'infer']
 
 # %% ../nbs/03_infer.ipynb #infer-imports
-import json
 import random
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 from .prompts import find_prompt, prompt_sha256, render_prompt
 from immig_research.records import (BadInput, Prediction, QAPair, append_jsonl, content_hash, heal_jsonl, peak_mb, read_jsonl, reset_peak,
     write_jsonl)
-from .train import fast_dtype, load_base, model_folder, model_sha256
+from .train import fast_dtype, load_base, model_sha256, read_record
 
 # %% ../nbs/03_infer.ipynb #infer-quotas
 def quotas(
@@ -54,8 +53,7 @@ def check_prompt(
     prompt='immig', # A key of `prompts.PROMPTS`, or a `Prompt`
 ) -> str: # The hash of the prompt
     "The hash of `prompt`, refused where `model` was trained under another."
-    ours, record = prompt_sha256(tokenizer, prompt), Path(model)/'immig.json'
-    theirs = json.loads(record.read_text()) if record.exists() else {}
+    ours, theirs = prompt_sha256(tokenizer, prompt), read_record(model)
     if theirs.get('prompt_sha256', ours) != ours:
         raise BadInput(f'{Path(model).name} was trained under prompt {theirs.get("prompt")!r} ({theirs["prompt_sha256"][:12]}), '
             f'and is asked under {find_prompt(prompt).name!r} ({ours[:12]}): use the same prompt and tokenizer')
@@ -90,7 +88,7 @@ def plan_batches(
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     return [order[s:s + batch_size] for s in range(0, len(order), batch_size)]
 
-# %% ../nbs/03_infer.ipynb #infer-greedy
+# %% ../nbs/03_infer.ipynb #infer-ends
 def end_ids(
     model, # A causal language model
     tokenizer, # Its tokenizer
@@ -99,6 +97,7 @@ def end_ids(
     own = getattr(model.generation_config, 'eos_token_id', None)
     return sorted({tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None})
 
+# %% ../nbs/03_infer.ipynb #infer-greedy
 def greedy(
     model, # A causal language model
     tokenizer, # Its tokenizer
@@ -136,6 +135,7 @@ def cell_key(
     get = row.get if isinstance(row, dict) else lambda k: getattr(row, k)
     return content_hash([get(k) for k in ('qa_id', 'question', 'system', 'dtype', 'model_sha256', 'prompt_sha256')])
 
+# %% ../nbs/03_infer.ipynb #infer-reusable
 def reusable(
     row:Prediction, # A row that stands
     max_new_tokens:int, # The limit of this run

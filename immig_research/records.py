@@ -27,7 +27,8 @@ def content_hash(
     obj, # Anything that JSON can hold
 ) -> str: # 64 hex digits: SHA-256 of the canonical JSON
     "The identity of `obj`: the same for equal values, whatever the order of their keys."
-    return hashlib.sha256(json.dumps(obj, sort_keys=True, ensure_ascii=False, separators=(',', ':')).encode()).hexdigest()
+    text = json.dumps(obj, sort_keys=True, ensure_ascii=False, separators=(',', ':'))
+    return hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()
 
 # %% ../nbs/00a_records.ipynb #records-sha256-file
 def sha256_file(
@@ -173,7 +174,11 @@ def write_atomic(
     return path
 
 # %% ../nbs/00a_records.ipynb #records-write-jsonl
-def _line(row): return json.dumps(row.to_row() if isinstance(row, Record) else row, ensure_ascii=False) + '\n'
+def _line(row):
+    "A row as a line of JSON; half a surrogate pair, which UTF-8 can't hold, is escaped."
+    row = row.to_row() if isinstance(row, Record) else row
+    line = json.dumps(row, ensure_ascii=False)
+    return (line if line.isprintable() or not re.search('[\ud800-\udfff]', line) else json.dumps(row)) + '\n'
 
 def write_jsonl(
     path: str | Path, # The file to write

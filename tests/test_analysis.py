@@ -8,8 +8,21 @@ import pandas as pd
 import pytest
 
 from immig_research.analysis import (
-    PUBLISHED, accounting_table, analyze, cells, distribution_table, figure_distribution, figure_png, figure_subdomains, overall_table, paired_table,
-    pictures, published_table, subdomain_table, tables, tables_markdown,
+    PUBLISHED,
+    accounting_table,
+    analyze,
+    cells,
+    distribution_table,
+    figure_distribution,
+    figure_png,
+    figure_subdomains,
+    overall_table,
+    paired_table,
+    pictures,
+    published_table,
+    subdomain_table,
+    tables,
+    tables_markdown,
 )
 from immig_research.records import BadInput, sha256_file, write_jsonl
 from immig_research.taxonomy import SUBDOMAINS
@@ -41,14 +54,14 @@ def test_overall_table_is_plain_counting():
     assert round(row['mean'], 3) == round(sum(scores) / 101, 3)
     assert round(row.pct_full, 1) == round(100 * scores.count(3) / 101, 1)
     weights = {r['subdomain']: r['eval'] for r in PUBLISHED['dataset']}
-    means = {s: np.mean([j.score for q, j in zip(asked, tuned) if q.immigration_subtopic == s]) for s in SUBDOMAINS}
+    means = {s: np.mean([j.score for q, j in zip(asked, tuned, strict=True) if q.immigration_subtopic == s]) for s in SUBDOMAINS}
     assert row.post_stratified == pytest.approx(sum(weights[s] * means[s] for s in SUBDOMAINS) / 993, abs=1e-5)
 
 
 def test_subdomain_table_counts_and_marks():
     table = subdomain_table(asked, base)
     assert list(table.subdomain) == list(SUBDOMAINS)
-    assert dict(zip(table.subdomain, table.n)) == {s: made.SIZES.get(s, 8) for s in SUBDOMAINS}
+    assert dict(zip(table.subdomain, table.n, strict=True)) == {s: made.SIZES.get(s, 8) for s in SUBDOMAINS}
     assert set(table[table.small].subdomain) == set(made.SIZES)
 
 
@@ -103,9 +116,9 @@ def test_odd_scores_are_refused(bad):
 
 def test_paired_table_of_three_is_corrected():
     table = paired_table(asked, base + tuned + made.judgments('zeta', asked))
-    assert list(zip(table.system, table.minus)) == [('tuned', 'base'), ('zeta', 'base'), ('zeta', 'tuned')]
+    assert list(zip(table.system, table.minus, strict=True)) == [('tuned', 'base'), ('zeta', 'base'), ('zeta', 'tuned')]
     assert (table.p_value >= table.p_single).all()
-    assert table.difference[0] == pytest.approx(np.mean([b.score - a.score for a, b in zip(base, tuned)]), abs=1e-5)
+    assert table.difference[0] == pytest.approx(np.mean([b.score - a.score for a, b in zip(base, tuned, strict=True)]), abs=1e-5)
 
 
 def test_paired_bounds_hold_the_truth():

@@ -4,7 +4,14 @@ import pytest
 from scipy import stats
 
 from immig_research.estimate import (
-    bounds, equal_allocation_mean, holm, mean_interval, minimum_detectable, paired_difference, post_stratified_mean, wilson,
+    bounds,
+    equal_allocation_mean,
+    holm,
+    mean_interval,
+    minimum_detectable,
+    paired_difference,
+    post_stratified_mean,
+    wilson,
 )
 from immig_research.records import BadInput
 
