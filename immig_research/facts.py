@@ -57,8 +57,10 @@ def parse_number(
     return f'{total + part:.4f}'.rstrip('0').rstrip('.')
 
 # %% ../nbs/00i_facts.ipynb #facts-stem
-_IRREGULAR = dict(pair.split(':') for pair in ('children:child men:man women:woman people:person persons:person filed:file filing:file files:file paid:pay meets:meet '
-    'met:meet left:leave leaving:leave made:make making:make held:hold lost:lose gave:give given:give took:take taken:take came:come was:be is:be are:be were:be has:have '
+_IRREGULAR = dict(pair.split(':') for pair in ('children:child men:man women:woman people:person persons:person filed:file filing:file '
+                                               'files:file paid:pay meets:meet '
+    'met:meet left:leave leaving:leave made:make making:make held:hold lost:lose gave:give given:give took:take taken:take came:come '
+    'was:be is:be are:be were:be has:have '
     'had:have using:use used:use uses:use died:die dies:die got:get spent:spend wives:wife lives:live').split())
 
 # %% ../nbs/00i_facts.ipynb #facts-lower
@@ -75,18 +77,22 @@ def stem(
     "Fold the inflections of `word`: 'admitted', 'admits' and 'admission' differ no more than they must."
     w = word.lower().removesuffix("'s").removesuffix('’s').rstrip("'’")
     if w in _IRREGULAR or len(w) < 4: return _IRREGULAR.get(w, w)
-    for end, new in (('ies', 'y'), ('sses', 'ss'), ('ations', 'ate'), ('ation', 'ate'), ('ssions', 't'), ('ssion', 't'), ('ments', ''), ('ment', ''),
-                     ('ibility', 'ible'), ('ability', 'able'), ('ings', ''), ('ing', ''), ('edly', ''), ('ied', 'y'), ('ed', ''), ('ly', ''), ('es', 'e'), ('s', '')):
-        if w.endswith(end) and len(w) - len(end) >= 3 and not (end == 's' and w[-2] in 'su' or end == 'ly' and w[-3] == 'p'): w = w[:len(w) - len(end)] + new; break
+    for end, new in (('ies', 'y'), ('sses', 'ss'), ('ations', 'ate'), ('ation', 'ate'), ('ssions', 't'), ('ssion', 't'), ('ments', ''),
+                     ('ment', ''),
+                     ('ibility', 'ible'), ('ability', 'able'), ('ings', ''), ('ing', ''), ('edly', ''), ('ied', 'y'), ('ed', ''),
+                     ('ly', ''), ('es', 'e'), ('s', '')):
+        if w.endswith(end) and len(w) - len(end) >= 3 and not (end == 's' and w[-2] in 'su' or end == 'ly' and w[-3] == 'p'):
+            w = w[:len(w) - len(end)] + new; break
     if len(w) > 3 and w[-1] == w[-2] and w[-1] in 'tdnrpgml': w = w[:-1]
     return w[:-1] if len(w) > 4 and w[-1] == 'e' else w
 
 # %% ../nbs/00i_facts.ipynb #facts-bound
-_BOUNDS = ((r'(?:at least|not less than|no less than|no fewer than|not fewer than|a minimum of|minimum of|not under|not younger than)', '>='),
-           (r'(?:not more than|no more than|not longer than|no longer than|not to exceed|not exceeding|at most|up to|as (?:much|long|many) as|a maximum of|maximum of|'
-            r'within|inside|no later than|not later than|not over)', '<='),
-           (r'(?:more than|longer than|greater than|over|exceed(?:s|ing)?|older than|in excess of)', '>'),
-           (r'(?:less than|fewer than|under|below|younger than|shorter than)', '<'))
+_BOUNDS = (
+    (r'(?:at least|not less than|no less than|no fewer than|not fewer than|a minimum of|minimum of|not under|not younger than)', '>='),
+    (r'(?:not more than|no more than|not longer than|no longer than|not to exceed|not exceeding|at most|up to|as (?:much|long|many) as|'
+     r'a maximum of|maximum of|within|inside|no later than|not later than|not over)', '<='),
+    (r'(?:more than|longer than|greater than|over|exceed(?:s|ing)?|older than|in excess of)', '>'),
+    (r'(?:less than|fewer than|under|below|younger than|shorter than)', '<'))
 _BOUND = re.compile('|'.join(f'({p})' for p, _ in _BOUNDS), re.I)
 
 # %% ../nbs/00i_facts.ipynb #facts-bound-before
@@ -96,7 +102,8 @@ def bound_before(
 ) -> str: # '>=', '<=', '>', '<' or ''
     "The bound that the words of `text` right before `start` put on a number."
     before = text[max(0, start - 32):start]
-    found = [m for m in _BOUND.finditer(before) if re.fullmatch(r'\s+(?:the\s+|an?\s+|about\s+|age\s+(?:of\s+)?|ages?\s+)*', before[m.end():])]
+    found = [m for m in _BOUND.finditer(before) if re.fullmatch(r'\s+(?:the\s+|an?\s+|about\s+|age\s+(?:of\s+)?|ages?\s+)*',
+                                                                before[m.end():])]
     return _BOUNDS[found[-1].lastindex - 1][1] if found else ''
 
 # %% ../nbs/00i_facts.ipynb #facts-numeric
@@ -109,19 +116,25 @@ _NUMBER = re.compile(rf'(?<![\w§/.])(?<![a-z][–-])(?=[\d$aefnostu])(?P<cur>(?
 # %% ../nbs/00i_facts.ipynb #facts-numeric-context
 _PERCENT = re.compile(r'[\s-]?(?:%|percent(?:age points?)?\b|per\s?cent(?:um)?\b)', re.I)
 _DOLLARS = re.compile(r'[\s-](?:U\.?S\.? )?dollars?\b', re.I)
-_AGE_AFTER = re.compile(r'(?:[\s-]years?)?(?:\s+of\s+age\b|[\s-]olds?\b|\s+(?:or|and|years or)\s+(?:older|over|younger|above|up)\b)|(?:st|nd|rd|th)\s+birthday', re.I)
-_AGE_BEFORE = re.compile(r'\b(?:ages?|aged)\s+(?:of\s+)?(?:at\s+least\s+|over\s+|under\s+)?$|\b(?:turn(?:s|ed|ing)?|attain(?:s|ed|ing)?|younger than|older than)\s+(?:age\s+)?$', re.I)
+_AGE_AFTER = re.compile(r'(?:[\s-]years?)?(?:\s+of\s+age\b|[\s-]olds?\b|\s+(?:or|and|years or)\s+(?:older|over|younger|above|up)\b)|(?:st|'
+                        r'nd|rd|th)\s+birthday', re.I)
+_AGE_BEFORE = re.compile(r'\b(?:ages?|aged)\s+(?:of\s+)?(?:at\s+least\s+|over\s+|under\s+)?$|\b(?:turn(?:s|ed|ing)?|attain(?:s|ed|ing)?|'
+                         r'younger than|older than)\s+(?:age\s+)?$', re.I)
 _UNDER = re.compile(r'\b(?:under|over)\s+$', re.I)
 _BARE = re.compile(r'\s*(?:[.,;:)?!]|$|(?:and|or|who|when|at|on|if|is|are|may|must|can|whose|as|for)\b)', re.I)
-_DURATION = re.compile(r'(?:st|nd|rd|th)?[\s-]+(?:(?P<w>business|working)[\s-]+|(?:calendar|consecutive|additional|continuous|full|more|extra|whole|successive)[\s-]+)*'
+_DURATION = re.compile(r'(?:st|nd|rd|th)?[\s-]+(?:(?P<w>business|working)[\s-]+|(?:calendar|consecutive|additional|continuous|full|more|'
+                       r'extra|whole|successive)[\s-]+)*'
                        r'(?P<u>second|minute|hour|day|week|month|year|decade)s?\b(?!\s+of\s+age)', re.I)
 
 # %% ../nbs/00i_facts.ipynb #facts-labels
-_LABEL = re.compile(r'(?:\b(?:parts?|volumes?|vol\.|chapters?|ch\.|sections?|sec\.|items?|numbers?|no\.|nos\.|pages?|steps?|lines?|questions?|titles?|paragraphs?|clauses?|'
-                    r'box(?:es)?|tables?|figures?|appendix|notes?|phase|tier|level|articles?|footnotes?|version|priority|category|categories|matter of)|§+|#)\s*$', re.I)
+_LABEL = re.compile(r'(?:\b(?:parts?|volumes?|vol\.|chapters?|ch\.|sections?|sec\.|items?|numbers?|no\.|nos\.|pages?|steps?|lines?|'
+                    r'questions?|titles?|paragraphs?|clauses?|'
+                    r'box(?:es)?|tables?|figures?|appendix|notes?|phase|tier|level|articles?|footnotes?|version|priority|category|'
+                    r'categories|matter of|class(?:es)?)|§+|#)\s*$', re.I)
 _ORDINAL = re.compile(r'(?:st|nd|rd|th)\b')
 _JOIN = re.compile(r'(?:\s+(?:to|or|and|through)\s+|\s?[-–]\s?|-\s?(?:to|or)\s+|,\s+)(?:not more than\s+|at least\s+)?$')
-_NOUN = re.compile(r"\s+(?!(?:of|or|and|to|in|on|if|the|a|an|is|are|was|were|may|must|that|which|who|for|from|with|by|at|as|per|but|than|then|have|has|had|not|through|until|when|where)\b)"
+_NOUN = re.compile(r"\s+(?!(?:of|or|and|to|in|on|if|the|a|an|is|are|was|were|may|must|that|which|who|for|from|with|by|at|as|per|but|than|"
+                   r"then|have|has|had|not|through|until|when|where)\b)"
                    r"([A-Za-z][\w'’-]*)")
 
 # %% ../nbs/00i_facts.ipynb #facts-noun
@@ -132,7 +145,8 @@ def _noun(text, pos):
     return next((w for w in words if w.endswith('s') and not w.endswith('ss')), words[0] if words else '')
 
 # %% ../nbs/00i_facts.ipynb #facts-classify
-_GOVERNED = re.compile(r'(?:\b(?:in|since|by|before|after|during|until|through|from|of|to|and|between|prior to|on|fy|year|through)|,|\()\s*$', re.I)
+_GOVERNED = re.compile(r'(?:\b(?:in|since|by|before|after|during|until|through|from|of|to|and|between|prior to|on|fy|year|through)|,|'
+                       r'\()\s*$', re.I)
 
 def _classify(text, m):
     "(kind, value, unit, end) of the number that `m` matched in `text`, or None for a label"
@@ -144,7 +158,8 @@ def _classify(text, m):
     if small and (hit := _AGE_AFTER.match(text, end)): return 'age', value, 'year', hit.end()
     if hit := _DURATION.match(text, end): return 'duration', value, ('business ' if hit['w'] else '') + hit['u'].lower(), hit.end()
     if small and (_AGE_BEFORE.search(before) or _UNDER.search(before)) and _BARE.match(text, end): return 'age', value, 'year', end
-    if _LABEL.search(before) or _ORDINAL.match(text, end) or words == 'one' or (before.endswith('(') and text[end:end + 1] == ')'): return None
+    if _LABEL.search(before) or _ORDINAL.match(text, end) or words == 'one' or (before.endswith('(') and text[end:end + 1] == ')'):
+        return None
     noun = _noun(text, end)
     if re.fullmatch(r'1[89]\d\d|20\d\d', words) and (not noun or _GOVERNED.search(before)):
         return 'date', value, 'fiscal year' if re.search(r'\b(?:FY|fiscal years?)\s*$', before, re.I) else '', end
@@ -164,27 +179,32 @@ def numeric_facts(
         got = _classify(low, m)
         if pending and got and got[0] in ('duration', 'age', 'percent') and _JOIN.fullmatch(low[pending.end():m.start()]):
             if facts and facts[-1].start == pending.start(): facts.pop()
-            facts.append(Fact(got[0], parse_number(pending['n']), got[2], text[pending.start():pending.end()], pending.start(), pending.end(), bound_before(text, pending.start())))
+            facts.append(Fact(got[0], parse_number(pending['n']), got[2], text[pending.start():pending.end()], pending.start(),
+                              pending.end(), bound_before(text, pending.start())))
         if got: facts.append(Fact(got[0], got[1], got[2], text[m.start():got[3]], m.start(), got[3], bound_before(text, m.start())))
         pending = m if got is None or got[0] == 'count' else None
     return facts
 
 # %% ../nbs/00i_facts.ipynb #facts-article
-_ARTICLE = re.compile(r'\b(?:within|for|after|least|than|inside|to|about|another|in|until|of|by)\s+(?P<t>(?P<h>half\s+)?(?:an?|the|single)\s+(?:(?:full|single|whole)\s+)?'
-                      r'(?P<u>hour|day|week|month|year|decade))\b(?!\s+(?:of\s+(?!(?:arriv|entr|entering|fil|admi|rec|the\s+date|being|continuous))|in\s+which|\d))')
+_ARTICLE = re.compile(r'\b(?:within|for|after|least|than|inside|to|about|another|in|until|of|by)\s+(?P<t>(?P<h>half\s+)?(?:an?|the|'
+                      r'single)\s+(?:(?:full|single|whole)\s+)?'
+                      r'(?P<u>hour|day|week|month|year|decade))\b(?!\s+(?:of\s+(?!(?:arriv|entr|entering|fil|admi|rec|the\s+date|being|'
+                      r'continuous))|in\s+which|\d))')
 
 # %% ../nbs/00i_facts.ipynb #facts-article-facts
 def article_facts(
     text: str, # Any text
 ) -> list: # Durations of one unit
     "The durations of `text` that are written with an article: 'within a year'."
-    return [Fact('duration', '0.5' if m['h'] else '1', m['u'], text[m.start('t'):m.end('t')], m.start('t'), m.end('t'), bound_before(text, m.start('t')))
+    return [Fact('duration', '0.5' if m['h'] else '1', m['u'], text[m.start('t'):m.end('t')], m.start('t'), m.end('t'),
+                 bound_before(text, m.start('t')))
             for m in _ARTICLE.finditer(_lower(text)) if not m['t'].lower().startswith('the ')]
 
 # %% ../nbs/00i_facts.ipynb #facts-date
 _MONTHS = 'January February March April May June July August September October November December'.split()
 _M = '(' + '|'.join(f'{m[:3]}(?:{m[3:]})?' if m != 'September' else 'Sept?(?:ember)?' for m in _MONTHS) + r')\b\.?'
-_DATE = re.compile(rf'\b(?=[JFMASOND\d])(?:{_M}\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!,\d|\.\d)(?:,?\s+(\d{{4}})\b)?|(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_M},?\s+(\d{{4}})\b|{_M},?\s+(?:of\s+)?(\d{{4}})\b|'
+_DATE = re.compile(rf'\b(?=[JFMASOND\d])(?:{_M}\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!,\d|\.\d)(?:,?\s+(\d{{4}})\b)?|(\d{{1,2}})(?:st|nd|rd|'
+                   rf'th)?\s+(?:of\s+)?{_M},?\s+(\d{{4}})\b|{_M},?\s+(?:of\s+)?(\d{{4}})\b|'
                    rf'(\d{{4}})-(\d\d)-(\d\d)\b|(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d\d)\b)')
 
 # %% ../nbs/00i_facts.ipynb #facts-date-facts
@@ -207,7 +227,8 @@ _EDITION = re.compile(r'^Form\s+|\s*\(.*$')
 def _reference(c):
     "The fact that the citation `c` states"
     if c.kind == 'form': return Fact('form', _EDITION.sub('', c.normal), '', c.text, c.start, c.end)
-    return Fact('citation', (ina_to_usc(c.normal) or c.normal) if c.kind == 'ina' else c.normal, 'usc' if c.kind == 'ina' else c.kind, c.text, c.start, c.end)
+    return Fact('citation', (ina_to_usc(c.normal) or c.normal) if c.kind == 'ina' else c.normal, 'usc' if c.kind == 'ina' else c.kind,
+                c.text, c.start, c.end)
 
 def reference_facts(
     text: str, # Any text
@@ -216,18 +237,22 @@ def reference_facts(
     return [_reference(c) for c in parse_citations(text)]
 
 # %% ../nbs/00i_facts.ipynb #facts-polarity
-_SKIP = (r"(?:(?:also|only|generally|normally|usually|ever|still|then|be|been|being|have|has|had|an?|the|any|otherwise|first|even|yet|ordinarily|automatically|lawfully|themselves|itself|to|get|"
+_SKIP = (r"(?:(?:also|only|generally|normally|usually|ever|still|then|be|been|being|have|has|had|an?|the|any|otherwise|first|even|yet|"
+         r"ordinarily|automatically|lawfully|themselves|itself|to|get|"
          r"eligible\s+to)\s+){0,3}")
 _POLARITY = re.compile(
     rf"\b(?=[a-fhimnprstuw])(?:(?P<modal>must|shall|may|can|should)(?P<neg>\s+(?:not|never)\b|n['’]t)?\s+{_SKIP}(?P<head>[a-z][\w-]+)|"
     rf"(?P<cannot>cannot|can['’]t|couldn['’]t)\s+{_SKIP}(?P<head2>[a-z][\w-]+)|"
-    rf"(?:is|are|was|were|do|does|did|has|have|had|will|would|need|be|am|it['’]s|they['’]re)(?:\s+(?:not|never|no\s+longer|neither)\b|n['’]t)\s+{_SKIP}(?P<head3>[a-z][\w-]+)|"
+    rf"(?:is|are|was|were|do|does|did|has|have|had|will|would|need|be|am|it['’]s|they['’]re)(?:\s+(?:not|never|no\s+longer|neither)\b|"
+    rf"n['’]t)\s+{_SKIP}(?P<head3>[a-z][\w-]+)|"
     r"(?P<in>in|non-?|un)(?P<head4>eligible|admissible|lawful|deportable|removable|available|waivable|refundable|reviewable)|"
     r"(?P<no>no|without)\s+(?P<head6>[a-z][\w-]+)|"
     r"(?P<head5>eligible|admissible|refundable|required|allowed|permitted|prohibited|barred|forbidden|exempt))\b")
 
 # %% ../nbs/00i_facts.ipynb #facts-polarity-facts
-_NO_HEAD = frozenset('at under over in on for by of as with more less than later earlier longer least no not so such this that these those it you they he she if'.split())
+_NO_HEAD = frozenset('at under over in on for by of as with more less than later earlier longer least no not so such this that these '
+                     'those it you they he she if'.split())
+_MODAL = dict(must='must', shall='must', should='should', may='may', can='may')
 _OPPOSITE = dict(prohibited='allowed', forbidden='allowed', barred='allowed', permitted='allowed')
 
 def polarity_facts(
@@ -238,9 +263,10 @@ def polarity_facts(
     for m in _POLARITY.finditer(_lower(text)):
         head = m['head'] or m['head2'] or m['head3'] or m['head4'] or m['head6'] or m['head5']
         if head in _NO_HEAD: continue
-        verb = {'must': 'must', 'shall': 'must', 'should': 'should', 'may': 'may', 'can': 'may'}[m['modal']] if m['modal'] else 'may' if m['cannot'] else 'is'
+        verb = _MODAL[m['modal']] if m['modal'] else 'may' if m['cannot'] else 'is'
         denied = bool(m['neg'] or m['cannot'] or m['head3'] or m['in'] or m['no']) != (head in ('prohibited', 'forbidden', 'barred'))
-        facts.append(Fact('polarity', f'{verb} not' if denied else verb, stem(_OPPOSITE.get(head, head)), text[m.start():m.end()], m.start(), m.end()))
+        facts.append(Fact('polarity', f'{verb} not' if denied else verb, stem(_OPPOSITE.get(head, head)), text[m.start():m.end()],
+                          m.start(), m.end()))
     return facts
 
 # %% ../nbs/00i_facts.ipynb #facts-extract
@@ -265,7 +291,8 @@ def extract_facts(
     return sorted((f for f in facts if f.kind in kinds), key=lambda f: (f.start, f.end, f.kind))
 
 # %% ../nbs/00i_facts.ipynb #facts-same
-_SCALE = {'decade': ('month', 120), 'year': ('month', 12), 'month': ('month', 1), 'week': ('day', 7), 'day': ('day', 1), 'hour': ('day', 1 / 24),
+_SCALE = {'decade': ('month', 120), 'year': ('month', 12), 'month': ('month', 1), 'week': ('day', 7), 'day': ('day', 1),
+          'hour': ('day', 1 / 24),
           'minute': ('day', 1 / 1440), 'second': ('day', 1 / 86400), 'business day': ('business day', 1)}
 
 def _length(fact):
@@ -282,7 +309,9 @@ def same_fact(
     if 'count' in (a.kind, b.kind) and {a.kind, b.kind} <= {'count', 'age', 'duration'}: return a.value == b.value
     if a.kind != b.kind: return False
     if a.kind == 'duration': return _length(a) == _length(b)
-    if a.kind in ('date', 'citation'): return a.value == b.value or any(x.startswith(y) and x[len(y)] in '-(' for x, y in ((a.value, b.value), (b.value, a.value)) if len(x) > len(y))
+    if a.kind in ('date', 'citation'):
+        return a.value == b.value or any(x.startswith(y) and x[len(y)] in '-(' for x, y in ((a.value, b.value), (b.value, a.value))
+                                         if len(x) > len(y))
     if a.kind == 'polarity': return a.unit == b.unit and a.value.endswith('not') == b.value.endswith('not')
     return a.value == b.value
 
@@ -296,13 +325,15 @@ class FactReport:
     invented: list = field(default_factory=list)     # Answer facts
     def __str__(self) -> str: # 'matched: 5 year; missing: $85.00; contradicted: I-130 (answer: I-140)'
         "The report in one line."
-        parts = dict(matched=[str(a) for a, _ in self.matched], missing=map(str, self.missing), contradicted=[f'{a} (answer: {b})' for a, b in self.contradicted], invented=map(str, self.invented))
+        parts = dict(matched=[str(a) for a, _ in self.matched], missing=map(str, self.missing),
+                     contradicted=[f'{a} (answer: {b})' for a, b in self.contradicted], invented=map(str, self.invented))
         return '; '.join(f'{k}: {", ".join(dict.fromkeys(v))}' for k, v in ((k, list(v)) for k, v in parts.items()) if v) or 'no facts'
 
 # %% ../nbs/00i_facts.ipynb #facts-compare
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*[A-Za-z]|\d[\d,.]*\d|\d")
 
-def _around(text, fact, reach=60): return {stem(w) for w in _WORD.findall(text[max(0, fact.start - reach):fact.start] + ' ' + text[fact.end:fact.end + reach]) if len(w) > 3}
+def _around(text, fact, reach=60): return {stem(w) for w in _WORD.findall(text[max(0, fact.start - reach):fact.start] + ' '
+                                                                          + text[fact.end:fact.end + reach]) if len(w) > 3}
 
 # %% ../nbs/00i_facts.ipynb #facts-rivals
 def _rivals(ref, answer, left, spare):
@@ -313,7 +344,8 @@ def _rivals(ref, answer, left, spare):
             a, b = ref[1][i], answer[1][j]
             if a.kind != b.kind or a.kind in ('polarity', 'citation'): continue
             shared = len(_around(ref[0], a) & _around(answer[0], b))
-            if shared or a.kind in ('money', 'form') or (a.kind == 'duration' and a.unit == b.unit): pairs.append((-(shared + 2 * (a.unit == b.unit)), i, j))
+            if shared or a.kind in ('money', 'form') or (a.kind == 'duration' and a.unit == b.unit):
+                pairs.append((-(shared + 2 * (a.unit == b.unit)), i, j))
     return sorted(pairs)
 
 # %% ../nbs/00i_facts.ipynb #facts-flips
@@ -325,6 +357,17 @@ def _surplus(ref, answer):
     "Which facts of the answer the reference lacks, or says less often"
     return [j for j, g in enumerate(answer) if sum(same_fact(g, r) for r in ref) <= sum(same_fact(g, a) for a in answer[:j])]
 
+# %% ../nbs/00i_facts.ipynb #facts-partners
+def _partners(ref, answer):
+    "For each fact of the reference the place of its like in the answer, or None; `12 weeks (84 days)` needs two"
+    out = []
+    for i, r in enumerate(ref):
+        alike = [j for j, g in enumerate(answer) if same_fact(r, g)]
+        exact = [j for j in alike if answer[j].unit == r.unit]
+        twin = any(o.unit != r.unit and same_fact(o, r) for o in ref) and any(g.unit == r.unit and g.kind == r.kind for g in answer)
+        out.append(exact[0] if exact else alike[0] if alike and not (twin and r.kind == 'duration') else None)
+    return out
+
 # %% ../nbs/00i_facts.ipynb #facts-compare-facts
 def compare_facts(
     reference: str, # The text that is right
@@ -333,7 +376,7 @@ def compare_facts(
 ) -> FactReport: # matched, missing, contradicted, invented
     "Which facts of `reference` the `answer` repeats, omits, contradicts, and what it adds beyond `known`."
     ref, got, more, report = extract_facts(reference), extract_facts(answer), extract_facts(known), FactReport()
-    partner = [next((j for j, g in enumerate(got) if same_fact(r, g)), None) for r in ref]
+    partner = _partners(ref, got)
     report.matched = [(r, got[j]) for r, j in zip(ref, partner) if j is not None]
     left = [i for i, j in enumerate(partner) if j is None]
     spare = _surplus(ref, got)

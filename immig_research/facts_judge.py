@@ -24,22 +24,36 @@ from .records import BadInput, read_jsonl
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-words
 _SYNONYMS = tuple((re.compile(rf'\b(?:{words})(?!\w)'), one) for one, words in dict(
-    us=r'united states|u\.s\.', lpr=r'lawfully admitted for permanent residence|(?:lawful )?permanent residen(?:t|ce)s?|green cards?(?: holders?| residence)?|lprs?',
-    nta='notices? to appear|charging documents?', rfe='requests? for evidence', judge='immigration judges?', circuitcourt='courts? of appeals|(?:federal )?circuit courts?',
-    spouse='husbands?|wives|wife|spouses?', child='kids?|children|child|sons?|daughters?', remove=r'deport\w*|removals?|removed|removable', jail=r'jail\w*|prison|imprison\w*|incarcerat\w*',
-    extend=r'prolong\w*|extend\w*|extension\w*|additional time|more time', employer='employers?|compan(?:y|ies)', start=r'begin\w*|starts?|started|starting|commenc\w*',
-    unmarried='unmarried|not married', exempt=r'exempt\w*|excus\w*|waive\w*', crime='crimes?|offenses?|misdemeanors?', mail=r'mail\w*|post', naturalize=r'citizenship|naturaliz\w*',
-    deadline=r'deadline\w*|time limits?', deny=r'rejected|denied|denies|deny|denial|refus\w*|turned down', continuous=r'uninterrupted|unbroken|continuous\w*',
-    leave='departs?|departure|departed|leaves?|leaving', arrive=r'enter\w*|entry|arriv\w*', work='work|works|worked|working|jobs?|employment|employed').items())
+    us=r'united states|u\.s\.', lpr=r'lawfully admitted for permanent residence|(?:lawful )?permanent residen(?:t|ce)s?|green cards?(?: '
+                                    r'holders?| residence)?|lprs?',
+    nta='notices? to appear|charging documents?', rfe='requests? for evidence', judge='immigration judges?',
+                                                                                    circuitcourt='courts? of appeals|(?:federal )?circuit '
+                                                            'courts?',
+    spouse='husbands?|wives|wife|spouses?', child='kids?|children|child|sons?|daughters?', remove=r'deport\w*|removals?|removed|removable',
+                                                                                    jail=r'jail\w*|prison|imprison\w*|incarcerat\w*',
+    extend=r'prolong\w*|extend\w*|extension\w*|additional time|more time', employer='employers?|compan(?:y|ies)',
+                                                                                    start=r'begin\w*|starts?|started|starting|commenc\w*',
+    unmarried='unmarried|not married', exempt=r'exempt\w*|excus\w*|waive\w*', crime='crimes?|offenses?|misdemeanors?', mail=r'mail\w*|post',
+                                                                                    naturalize=r'citizenship|naturaliz\w*',
+    deadline=r'deadline\w*|time limits?', deny=r'rejected|denied|denies|deny|denial|refus\w*|turned down',
+                                                                                    continuous=r'uninterrupted|unbroken|continuous\w*',
+    leave='departs?|departure|departed|leaves?|leaving', arrive=r'enter\w*|entry|arriv\w*',
+                                                                                    work='work|works|worked|working|jobs?|employment|'
+                                                                                         'employed').items())
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-stop
 _WORD = re.compile(r"[a-z][a-z'’-]*[a-z]|[a-z]|\d[\d,.]*\d|\d")
 _STOP = frozenset(stem(w) for w in (
-    'a an the and or but if then than that this these those it its he she they them their his her you your i my me we our us who whom whose which what when where why how of to in on at '
-    'for from by with without within into onto upon about as is are was were be been being am do does did done have has had having will would can could may might must shall should not no '
-    'nor neither either never also only just very more most less least such any all each every some other another same own so too up out over under again there here before after during '
-    'while until unless both between through because since per via off down still even yet once get got one ones thing things way person applicant alien noncitizen someone somebody people '
-    'individual anyone case much many however two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty '
+    'a an the and or but if then than that this these those it its he she they them their his her you your i my me we our us who whom '
+    'whose which what when where why how of to in on at '
+    'for from by with without within into onto upon about as is are was were be been being am do does did done have has had having will '
+    'would can could may might must shall should not no '
+    'nor neither either never also only just very more most less least such any all each every some other another same own so too up out '
+    'over under again there here before after during '
+    'while until unless both between through because since per via off down still even yet once get got one ones thing things way person '
+    'applicant alien noncitizen someone somebody people '
+    'individual anyone case much many however two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
+    'sixteen seventeen eighteen nineteen twenty thirty forty '
     'fifty sixty seventy eighty ninety hundred thousand million').split()) | {'us'}
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-content
@@ -57,10 +71,14 @@ def content_stems(
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-instructions
 _SENTENCE = re.compile(r'(?<=[.!?\]])\s+|\n+')
 _INSTRUCTION = re.compile(
-    r"(?:\b(?:please\s+)?(?:(?:system\s+)?notes?\s+(?:to|for)\s+)?(?:the\s+)?(?:ai\s+)?(?:graders?|grading|raters?|scorers?)\b|\b(?:to|for)\s+(?:the\s+)?(?:ai\s+)?(?:evaluators?|judges?)\s*:|"
-    r"\bevaluators?\s*:|\bsystem\s+(?:note|prompt|message)\b|\b(?:please\s+)?(?:ignore|disregard|forget|override)\b[^.]{0,40}\b(?:previous|above|rubric|instructions?|reference|prompt|criteria)\b|"
-    r"\b(?:final\s+)?(?:score|grade|rating|marks?)\b\W{0,4}(?:(?:of|is|as|this|it|answer|a|an|the|should|be|must)\s+)*(?:3|three|full|max\w*|perfect|correct|highest)\b|"
-    r"\b(?:please\s+)?(?:assign|award|give|deserves?)\b[^.]{0,40}\b(?:scores?|grade|full\s+marks|full\s+credit|(?:3|three)(?=\W*$|\s+out\s+of|/3|\s+points))|\b(?:end\s+of\s+)?evaluation(?:\s+result)?\s*$|^\W*justification\s*:|\brubric\b)", re.I)
+    r"(?:\b(?:please\s+)?(?:(?:system\s+)?notes?\s+(?:to|for)\s+)?(?:the\s+)?(?:ai\s+)?(?:graders?|grading|raters?|scorers?)\b|\b(?:to|"
+    r"for)\s+(?:the\s+)?(?:ai\s+)?(?:evaluators?|judges?)\s*:|"
+    r"\bevaluators?\s*:|\bsystem\s+(?:note|prompt|message)\b|\b(?:please\s+)?(?:ignore|disregard|forget|"
+    r"override)\b[^.]{0,40}\b(?:previous|above|rubric|instructions?|reference|prompt|criteria)\b|"
+    r"\b(?:final\s+)?(?:score|grade|rating|marks?)\b\W{0,4}(?:(?:of|is|as|this|it|answer|a|an|the|should|be|must)\s+)*(?:3|three|full|"
+    r"max\w*|perfect|correct|highest)\b|"
+    r"\b(?:please\s+)?(?:assign|award|give|deserves?)\b[^.]{0,40}\b(?:scores?|grade|full\s+marks|full\s+credit|(?:3|three)(?=\W*$|"
+    r"\s+out\s+of|/3|\s+points))|\b(?:end\s+of\s+)?evaluation(?:\s+result)?\s*$|^\W*justification\s*:|\brubric\b)", re.I)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-strip
 def strip_instructions(
@@ -74,7 +92,8 @@ def strip_instructions(
     return (' '.join(kept), cut) if cut else (answer, 0)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-refusal
-_REFUSAL = re.compile(r"\bi(?:['’]m| am)\s+(?:sorry|unable|not able|not (?:a lawyer|allowed|permitted))|^\W*sorry\b|\bi\s+(?:can(?:not|['’]t)|won['’]t|do(?:n['’]t| not)\s+(?:have|know))\b|"
+_REFUSAL = re.compile(r"\bi(?:['’]m| am)\s+(?:sorry|unable|not able|not (?:a lawyer|allowed|permitted))|^\W*sorry\b|\bi\s+(?:can(?:not|"
+                      r"['’]t)|won['’]t|do(?:n['’]t| not)\s+(?:have|know))\b|"
                       r"\bas an ai\b|\bunable to (?:help|answer|provide|assist)", re.I)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-is-refusal
@@ -94,7 +113,8 @@ def drop_echo(
     return ' '.join(s for s in _SENTENCE.split(answer) if not set(_WORD.findall(s.lower())) <= asked)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-clauses
-_CLAUSE = re.compile(r'[.;:,](?=\s|$)|(?<=\s)\(|\)(?=\W|$)|\b(?:and|or|but|unless|except|provided|if|which|who|because|so|while|although|after|before)\b')
+_CLAUSE = re.compile(r'[.;:,](?=\s|$)|(?<=\s)\(|\)(?=\W|$)|\b(?:and|or|but|unless|except|provided|if|which|who|because|so|while|although|'
+                     r'after|before)\b')
 _HARD = ('form', 'money', 'percent', 'date', 'duration', 'age', 'count') # Facts that are values
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-clause-cut
@@ -105,6 +125,13 @@ def clauses(
     cuts = [0, *(c for m in _CLAUSE.finditer(text.lower()) for c in (m.start(), m.end())), len(text)]
     return [(a, b) for a, b in zip(cuts[::2], cuts[1::2]) if text[a:b].strip()]
 
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-changes
+def _changes(ref, got):
+    "(share of `ref` copied in runs of four words, stretches changed: (old words, new words))"
+    aligned = difflib.SequenceMatcher(None, ref, got, autojunk=False)
+    copied = sum(b.size for b in aligned.get_matching_blocks() if b.size >= 4)
+    return copied / max(1, len(ref)), [(ref[i:j], got[k:l]) for op, i, j, k, l in aligned.get_opcodes() if op != 'equal']
+
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-coverage
 def clause_coverage(
     question: str, # Its words and facts earn nothing
@@ -112,18 +139,19 @@ def clause_coverage(
     answer: str, # The answer at hand
 ) -> float: # 0-1
     "The share of what `reference` adds to `question`, by clause, that `answer` says too."
-    asked, said, known, got = set(content_stems(question)), set(content_stems(answer)), extract_facts(question, _HARD), extract_facts(answer, _HARD)
+    asked, said, known, got = set(content_stems(question)), set(content_stems(answer)), extract_facts(question,
+                                            _HARD), extract_facts(answer, _HARD)
     facts = [f for f in extract_facts(reference, _HARD) if not any(same_fact(f, k) for k in known)]
-    total = covered = 0.
+    total, covered, leniency = 0., 0., max(1., 2.5 - 3 * _changes(_WORD.findall(reference.lower()), _WORD.findall(answer.lower()))[0])
     for a, b in clauses(reference):
         new, inside = set(content_stems(reference[a:b])) - asked, [f for f in facts if a <= f.start < b]
         weight = len(new) + 2 * len(inside)
         hit = len(new & said) + 2 * sum(any(same_fact(f, g) for g in got) for f in inside)
-        if weight: total += weight; covered += weight * min(1., 2.5 * hit / weight)
+        if weight: total += weight; covered += weight * min(1., leniency * hit / weight)
     return covered / total if total else 1.
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-denials
-_NOT = re.compile(r"not|never|no|nor|neither|none|nothing|cannot|without|\w+n['’]t|prohibit\w*|bar|barred|ineligible|inadmissible")
+_NOT = re.compile(r"not|never|no|nor|neither|none|nothing|cannot|without|\w+n['’]t|prohibit\w*|bar|barred|ineligible|inadmissible|exempt")
 _BREAK = re.compile(r'[.;:,]|\b(?:but|unless|except|because|which|if)\b')
 _PLAIN = frozenset(('year', 'month', 'day', 'week', 'hour'))
 
@@ -151,7 +179,8 @@ def flipped_words(
     return [w for w in shared if len(a[w]) == len(b[w]) == 1 and a[w] != b[w]], len(shared)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-yes-no
-_YES_NO = re.compile(r"\W*(?:(?:generally|usually|in general|as a rule|in most cases|typically)\W+)?(yes|no|not|nothing|it does(?:n['’]t| not))\b", re.I)
+_YES_NO = re.compile(r"\W*(?:(?:generally|usually|in general|as a rule|in most cases|typically)\W+)?(yes|no|not|nothing|it does(?:n['’]t| "
+                     r"not))\b", re.I)
 
 def yes_no(
     text: str, # An answer
@@ -159,13 +188,6 @@ def yes_no(
     "The bottom line that `text` opens with."
     m = _YES_NO.match(text)
     return 0 if not m else 1 if m[1].lower() == 'yes' else -1
-
-# %% ../nbs/04a_facts_judge.ipynb #facts-judge-edits
-def _changes(ref, got):
-    "(share of `ref` copied in runs of four words, stretches changed: (old words, new words))"
-    aligned = difflib.SequenceMatcher(None, ref, got, autojunk=False)
-    copied = sum(b.size for b in aligned.get_matching_blocks() if b.size >= 4)
-    return copied / max(1, len(ref)), [(ref[i:j], got[k:l]) for op, i, j, k, l in aligned.get_opcodes() if op != 'equal']
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-edits-count
 def _has_content(words): return any(w[0].isdigit() or stem(w) not in _STOP for w in words)
@@ -184,13 +206,15 @@ def edits(
     return (min(changed, 2) if copied >= .6 else 0), (min(added, 1) if copied >= .95 else 0)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-features
-FEATURES = dict(facts=1, clauses=1, contradicted=-1, polarity=-1, yes_no=-1, flips=-1, flip_share=-1, edits=-1, added=-1) # Name -> the sign of its weight
+FEATURES = dict(facts=1, clauses=1, contradicted=-1, polarity=-1, yes_no=-1, flips=-1, flip_share=-1, edits=-1,
+                added=-1) # Name -> the sign of its weight
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-replaced
 def _replaced(report, asked):
     "1 if a value of the reference gave way to another of its kind that the question does not hold"
     kind = lambda f: 'number' if f.kind in ('count', 'duration', 'age') else f.kind
-    pairs = [(f, g) for f, g in report.contradicted if f.kind != 'polarity'] + [(f, g) for f in report.missing for g in report.invented if kind(f) == kind(g) and f.kind in _HARD]
+    pairs = [(f, g) for f, g in report.contradicted if f.kind != 'polarity'] + [(f, g) for f in report.missing for g in report.invented
+                                                                                if kind(f) == kind(g) and f.kind in _HARD]
     return int(any(not any(same_fact(g, q) for q in asked) for _, g in pairs))
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-features-of
@@ -207,8 +231,10 @@ def features(
     covered = clause_coverage(question, reference, answer)
     words, shared = flipped_words(reference, answer)
     changed, added = edits(reference, answer, f'{question} {source_span}')
-    values = dict(facts=sum(any(same_fact(f, g) for g in got) for f in new) / len(new) if new else covered, clauses=covered, contradicted=_replaced(report, asked),
-                  polarity=min(2, sum(f.kind == 'polarity' for f, _ in report.contradicted)), yes_no=int(yes_no(reference) * yes_no(answer) < 0),
+    values = dict(facts=sum(any(same_fact(f, g) for g in got) for f in new) / len(new) if new else covered, clauses=covered,
+                  contradicted=_replaced(report, asked),
+                  polarity=min(2, sum(f.kind == 'polarity' for f, _ in report.contradicted)),
+                  yes_no=int(yes_no(reference) * yes_no(answer) < 0),
                   flips=min(3, max(0, len(words) - 1)), flip_share=len(words) / max(4, shared), edits=changed, added=added)
     return {k: float(v) for k, v in values.items()}, report
 
@@ -251,7 +277,8 @@ def weighted_kappa(
 def _cuts(expected, scores):
     "Three cuts on a coarse grid, the second over 1 so that a limit of 1 holds: the best kappa, less a little for leaving 0.5, 1.5 and 2.4"
     grid = [(a, b, c) for a in np.arange(.3, 1.15, .15) for b in np.arange(1.05, 2.05, .15) for c in np.arange(b + .15, 2.75, .15)]
-    def gain(cut): return weighted_kappa(scores, np.searchsorted(cut, expected)) - .02 * ((cut[0] - .5) ** 2 + (cut[1] - 1.5) ** 2 + (cut[2] - 2.4) ** 2)
+    def gain(cut): return weighted_kappa(scores, np.searchsorted(cut, expected)) - .02 * ((cut[0] - .5) ** 2 + (cut[1] - 1.5) ** 2
+                                                                                          + (cut[2] - 2.4) ** 2)
     return [round(float(c), 2) for c in max(grid, key=gain)]
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-fit-model
@@ -303,8 +330,10 @@ def explain(
     flipped: list, # Words denied by one text only
 ) -> str: # One or more sentences
     "Say in plain words what `values`, `report` and `flipped` found."
-    lists = [('Right', [str(a) for a, _ in report.matched]), ('Contradicted', [f'{a} (answer: {b})' for a, b in report.contradicted]), ('Missing', [str(f) for f in report.missing if f.kind != 'polarity']),
-             ('Not in the reference', [str(f) for f in report.invented]), ('Affirmed in one text, denied in the other', flipped if values['flips'] else [])]
+    lists = [('Right', [str(a) for a, _ in report.matched]), ('Contradicted', [f'{a} (answer: {b})' for a, b in report.contradicted]),
+             ('Missing', [str(f) for f in report.missing if f.kind != 'polarity']),
+             ('Not in the reference', [str(f) for f in report.invented]),
+             ('Affirmed in one text, denied in the other', flipped if values['flips'] else [])]
     said = [f'{name}: {", ".join(dict.fromkeys(items))}.' for name, items in lists if items]
     if values['yes_no']: said.insert(0, 'The bottom line is the opposite.')
     if values['edits']: said.append('It follows the reference word for word but changes the rule.')
@@ -322,13 +351,17 @@ def judge_facts(
 ) -> FactScore: # score 0-3, reason, report, features
     "Score `prediction` against `reference`; text in it is data, never an instruction."
     if not reference.strip(): raise BadInput('the reference is empty: there is nothing to judge against; leave the row out')
-    if _WORD.findall(prediction.lower()) == _WORD.findall(reference.lower()): return FactScore(3, 'The same words as the reference.', compare_facts(reference, reference))
+    if _WORD.findall(prediction.lower()) == _WORD.findall(reference.lower()):
+        return FactScore(3, 'The same words as the reference.', compare_facts(reference, reference))
     clean, cut = strip_instructions(prediction)
     said, note = drop_echo(question, clean), 'Text addressed to the grader was left out. ' if cut else ''
-    if _WORD.findall(said.lower()) == _WORD.findall(reference.lower()): return FactScore(3, note + 'The same words as the reference.', compare_facts(reference, reference))
-    if not _WORD.search(said.lower()): return FactScore(0, note + ('It only repeats the question.' if _WORD.search(clean.lower()) else 'There is no answer.'))
+    if _WORD.findall(said.lower()) == _WORD.findall(reference.lower()):
+        return FactScore(3, note + 'The same words as the reference.', compare_facts(reference, reference))
+    if not _WORD.search(said.lower()):
+        return FactScore(0, note + ('It only repeats the question.' if _WORD.search(clean.lower()) else 'There is no answer.'))
     values, report = features(question, reference, said, source_span)
-    if is_refusal(said) and min(values['clauses'], values['facts']) < .5: return FactScore(0, note + 'It declines to answer.', report, values)
+    if is_refusal(said) and min(values['clauses'], values['facts']) < .5:
+        return FactScore(0, note + 'It declines to answer.', report, values)
     m = model or judge_model()
     score = int(np.searchsorted(m['cuts'], expected_score([list(values.values())], m['weights'])[0]))
     return FactScore(score, note + explain(values, report, flipped_words(reference, said)[0]), report, values)
@@ -346,5 +379,6 @@ def cross_validate(
     out = np.zeros(len(rows), int)
     for k in range(folds):
         model = fit_model(x[fold != k], y[fold != k])
-        for i in np.flatnonzero(fold == k): out[i] = judge_facts(rows[i]['question'], rows[i]['reference'], rows[i]['answer'], model=model).score
+        for i in np.flatnonzero(fold == k):
+            out[i] = judge_facts(rows[i]['question'], rows[i]['reference'], rows[i]['answer'], model=model).score
     return out
