@@ -76,7 +76,8 @@ def left_pad(
     "One tensor of `rows`, padded on the left."
     import torch
     n = max(map(len, rows))
-    return dict(input_ids=torch.tensor([[pad]*(n - len(r)) + r for r in rows]), attention_mask=torch.tensor([[0]*(n - len(r)) + [1]*len(r) for r in rows]))
+    ids, mask = [[pad]*(n - len(r)) + r for r in rows], [[0]*(n - len(r)) + [1]*len(r) for r in rows]
+    return dict(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask))
 
 # %% ../nbs/03_infer.ipynb #infer-plan
 def plan_batches(
@@ -108,8 +109,8 @@ def greedy(
     import torch
     from transformers import GenerationConfig
     ends, kept = end_ids(model, tokenizer), model.generation_config
-    batch = {k: v.to(model.device) for k, v in left_pad(prompts, tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]).items()}
-    model.generation_config = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=ends[0], use_cache=True)
+    batch = {k: v.to(model.device) for k, v in left_pad(prompts, ends[0]).items()}
+    model.generation_config = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=ends, pad_token_id=ends[0])
     try:
         with torch.inference_mode(): out = model.generate(**batch)[:, batch['input_ids'].shape[1]:].tolist()
     finally: model.generation_config = kept
@@ -124,8 +125,8 @@ def read_answer(
 ) -> dict: # prediction, status ('ok' or 'truncated'), new_tokens
     "The text of `ids`, and whether it came to one of its `ends`."
     whole = bool(ids) and ids[-1] in ends
-    return dict(prediction=tokenizer.decode(ids[:-1] if whole else ids, skip_special_tokens=True).strip(), status='ok' if whole else 'truncated',
-        new_tokens=len(ids))
+    text = tokenizer.decode(ids[:-1] if whole else ids, skip_special_tokens=True).strip()
+    return dict(prediction=text, status='ok' if whole else 'truncated', new_tokens=len(ids))
 
 # %% ../nbs/03_infer.ipynb #infer-cell
 def cell_key(
@@ -149,7 +150,7 @@ def read_questions(
 ) -> list: # `QAPair`s with ids of their own
     "Read `questions` and see that no id stands twice."
     rows = read_jsonl(questions, QAPair) if isinstance(questions, (str, Path)) else list(questions)
-    if not rows: raise BadInput(f'no questions{f" in {questions}" if isinstance(questions, (str, Path)) else ""}: give at least one row with qa_id and question')
+    if not rows: raise BadInput(f'no questions in {questions or "an empty list"}: give at least one row with qa_id and question')
     seen = set()
     twice = sorted({r.qa_id for r in rows if r.qa_id in seen or seen.add(r.qa_id)})
     if twice: raise BadInput(f'qa_id must be unique, got {twice[0]!r} more than once ({len(twice)} such ids): rename or remove the rows')
@@ -170,7 +171,8 @@ def answer_batches(
         prompts = [todo[i][1] for i in batch]
         new = greedy(model, tokenizer, prompts, max_new_tokens)
         rows = [Prediction(**todo[i][0], **read_answer(tokenizer, ids, ends), prompt_tokens=len(todo[i][1])) for i, ids in zip(batch, new)]
-        yield rows, dict(rows=len(rows), prompt_tokens=sum(map(len, prompts)), new_tokens=sum(map(len, new)), wall_s=round(time.perf_counter() - start, 3))
+        took = round(time.perf_counter() - start, 3)
+        yield rows, dict(rows=len(rows), prompt_tokens=sum(map(len, prompts)), new_tokens=sum(map(len, new)), wall_s=took)
 
 # %% ../nbs/03_infer.ipynb #infer-infer
 def infer(
@@ -186,9 +188,12 @@ def infer(
 ) -> dict: # Counts: questions, answered now, kept, ok, truncated, new_tokens
     "Have `model` answer `questions` and write the predictions to `out`; a stopped run goes on."
     if mode not in ('scored', 'fast'): raise BadInput(f'mode must be scored or fast, got {mode!r}')
+    for name, n in (('batch_size', batch_size), ('max_new_tokens', max_new_tokens)):
+        if n < 1: raise BadInput(f'{name} must be at least 1, got {n}')
     questions, out, dtype = read_questions(questions), Path(out), 'float32' if mode == 'scored' else fast_dtype()
     lm, tokenizer = load_base(model, dtype)
-    said = dict(system=system, engine='transformers', dtype=dtype, batch_size=batch_size, model=str(model) if not Path(model).is_dir() else Path(model).name,
+    said = dict(system=system, engine='transformers', dtype=dtype, batch_size=batch_size,
+        model=Path(model).name if Path(model).is_dir() else str(model),
         model_sha256=model_sha256(model), prompt_sha256=check_prompt(model, tokenizer, prompt))
     journal, times = out.with_suffix('.journal.jsonl'), out.with_suffix('.timings.jsonl')
     stand = {cell_key(r): r for r in heal_jsonl(out, Prediction) + heal_jsonl(journal, Prediction) if reusable(r, max_new_tokens)}
@@ -204,5 +209,6 @@ def infer(
     final = [stand[cell_key(c)] for c in cells]
     write_jsonl(out, final)
     journal.unlink(missing_ok=True)
-    return dict(system=system, questions=len(final), answered=len(open_), kept=len(final) - len(open_), ok=sum(r.status == 'ok' for r in final),
-        truncated=sum(r.status == 'truncated' for r in final), new_tokens=sum(r.new_tokens for r in final))
+    return dict(system=system, questions=len(final), answered=len(open_), kept=len(final) - len(open_),
+        ok=sum(r.status == 'ok' for r in final), truncated=sum(r.status == 'truncated' for r in final),
+        new_tokens=sum(r.new_tokens for r in final))

@@ -54,7 +54,7 @@ def pinned_template(
     try: day = Date.fromisoformat(date)
     except ValueError: raise BadInput(f'date must be an ISO date such as {PINNED_DATE}, got {date!r}') from None
     pinned = re.sub(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""", lambda m: f'"{day.strftime(m[2])}"', template)
-    if 'strftime_now(' in pinned: raise BadInput('the chat template asks the clock in a way that can not be pinned: give the tokenizer a template without it')
+    if 'strftime_now(' in pinned: raise BadInput('the chat template asks the clock in a way that can not be pinned: use one without it')
     return dict(chat_template=pinned, date_string=day.strftime('%d %b %Y'))
 
 # %% ../nbs/00j_prompts.ipynb #prompts-defuse
@@ -91,7 +91,7 @@ def render_pair(
     head = render_prompt(tokenizer, question, prompt)
     chat = messages(defuse(question, tokenizer), prompt) + [dict(role='assistant', content=defuse(answer.strip(), tokenizer))]
     full = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False, **pinned_template(tokenizer.chat_template))
-    if not full.startswith(head): raise BadInput('the chat template writes a chat with its answer unlike one without: it can not be trained on')
+    if not full.startswith(head): raise BadInput('the chat template writes a chat unlike its beginning: it can not be trained on')
     return head, full[len(head):]
 
 # %% ../nbs/00j_prompts.ipynb #prompts-hash

@@ -6,10 +6,10 @@
 __all__ = ['CHATML', 'RECIPES', 'PLAIN_HEADS', 'CHECKPOINT_S', 'fast_dtype', 'byte_tokenizer', 'toy_model', 'embedded_gguf',
            'write_record', 'read_record', 'convert_gguf', 'model_folder', 'load_base', 'model_sha256', 'TrainRecipe',
            'find_recipe', 'encode_pair', 'encode_pairs', 'choose_pairs', 'make_batches', 'micro_batches', 'collate',
-           'head_loss', 'answer_loss', 'evaluate_rows', 'evaluate', 'rate_at', 'add_lora', 'learnt', 'save_checkpoint',
-           'load_checkpoint', 'count_rows', 'precision', 'train_step', 'plan_steps', 'fit', 'save_adapter',
-           'answer_logits', 'compare_logits', 'merge', 'prepare', 'versions', 'summarise', 'finished', 'describe',
-           'use_threads', 'train']
+           'head_loss', 'answer_loss', 'evaluate_rows', 'evaluate', 'rate_at', 'add_lora', 'learnt', 'checkpoints',
+           'save_checkpoint', 'load_checkpoint', 'count_rows', 'precision', 'train_step', 'make_optimizer', 'seed_step',
+           'plan_steps', 'fit', 'save_adapter', 'answer_logits', 'compare_logits', 'merge', 'prepare', 'versions',
+           'summarise', 'finished', 'base_name', 'describe', 'use_threads', 'train']
 
 # %% ../nbs/02_train.ipynb #train-imports
 import contextlib
@@ -41,7 +41,7 @@ def fast_dtype() -> str: # 'bfloat16' or 'float32'
     return 'bfloat16' if any(f() for f in able) else 'float32'
 
 # %% ../nbs/02_train.ipynb #train-chatml
-CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+CHATML = ("{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}") # SmolLM2's marks, without its own system line
 
 # %% ../nbs/02_train.ipynb #train-toy-tokenizer
@@ -131,7 +131,7 @@ def model_folder(
             raise BadInput(f'no model {str(name)!r}: give smollm2-135m, toy, a folder, or a Hub id (owner/name)')
         from huggingface_hub import snapshot_download
         try: return Path(snapshot_download(str(name), allow_patterns=['*.safetensors', '*.json', '*.jinja', '*.model']))
-        except Exception as e: raise BadInput(f'no model {str(name)!r} on this machine or the Hub ({type(e).__name__}): check name and access') from e
+        except Exception as e: raise BadInput(f'no model {str(name)!r} here or on the Hub ({type(e).__name__}): check the name') from e
     if not any(folder.glob('*.safetensors')): raise BadInput(f'{folder} holds no .safetensors: weights are read from safetensors only')
     return folder
 
@@ -161,8 +161,7 @@ def model_sha256(
 ) -> str: # 64 hex digits
     "The identity of the weights of `name`: of the file where there is one, else of all files."
     if str(name) == 'smollm2-135m': return sha256_file(embedded_gguf())
-    if str(name) == 'toy':
-        return hashlib.sha256(b''.join(p.detach().numpy().tobytes() for p in toy_model()[0].parameters())).hexdigest()
+    if str(name) == 'toy': return hashlib.sha256(b''.join(p.detach().numpy().tobytes() for p in toy_model()[0].parameters())).hexdigest()
     folder = model_folder(name)
     hashes = {f.name: sha256_file(f) for f in sorted(folder.glob('*.safetensors'))}
     if (folder/'adapter_config.json').exists(): hashes['base'] = read_record(folder)['base_sha256']
@@ -197,8 +196,8 @@ class TrainRecipe:
 RECIPES = {r.name: r for r in [
     TrainRecipe('quickstart', pairs=240, eval_pairs=32, max_length=384),
     TrainRecipe('laptop', pairs=6000, eval_pairs=200, batch_size=16),
-    TrainRecipe('seed-v1', lora_r=8, lora_alpha=32, lora_dropout=0.05, target_modules=('q_proj', 'v_proj'), batch_size=1, learning_rate=1e-4,
-        warmup=0.0, schedule='constant', quantize='int8', eval_pairs=None, prompt='seed'),
+    TrainRecipe('seed-v1', lora_r=8, lora_alpha=32, lora_dropout=0.05, target_modules=('q_proj', 'v_proj'), batch_size=1,
+        learning_rate=1e-4, warmup=0.0, schedule='constant', quantize='int8', eval_pairs=None, prompt='seed'),
     TrainRecipe('seed-v3', lora_r=32, lora_alpha=64, lora_dropout=0.05, target_modules=('q_proj', 'k_proj', 'v_proj', 'o_proj'), epochs=2,
         batch_size=2, learning_rate=5e-5, warmup=0.0, schedule='constant', max_length=1024, eval_pairs=None, prompt='seed'),
     TrainRecipe('toy', lora_r=4, lora_alpha=8, epochs=4, batch_size=4, learning_rate=1e-2, eval_pairs=8, max_length=600, dtype='float32')]}
@@ -208,10 +207,9 @@ def find_recipe(
     recipe:str | TrainRecipe, # A key of `RECIPES`, or a recipe of your own
 ) -> TrainRecipe: # The record
     "The `recipe` of that name, checked."
-    if not isinstance(recipe, TrainRecipe) and recipe not in RECIPES:
-        raise BadInput(f'unknown training recipe {recipe!r}: choose one of {", ".join(sorted(RECIPES))}, or pass a TrainRecipe')
-    r = recipe if isinstance(recipe, TrainRecipe) else RECIPES[recipe]
-    if r.quantize: raise BadInput(f'recipe {r.name} loads the base as {r.quantize}, which is not built in: use replace(recipe, quantize="")')
+    r = recipe if isinstance(recipe, TrainRecipe) else RECIPES.get(recipe)
+    if r is None: raise BadInput(f'unknown training recipe {recipe!r}: choose one of {", ".join(sorted(RECIPES))}, or pass a TrainRecipe')
+    if r.quantize: raise BadInput(f'recipe {r.name} loads the base as {r.quantize}, not built yet: use replace(recipe, quantize="")')
     if r.schedule not in ('cosine', 'constant'): raise BadInput(f'schedule must be cosine or constant, got {r.schedule!r}')
     if r.dtype not in ('auto', 'float32', 'bfloat16'): raise BadInput(f'dtype must be auto, float32 or bfloat16, got {r.dtype!r}')
     return r
@@ -228,9 +226,10 @@ def encode_pair(
     head, tail = (tokenizer(t, add_special_tokens=False).input_ids for t in render_pair(tokenizer, question, answer, prompt))
     if tokenizer.eos_token_id not in tail: raise BadInput(f'the chat template does not end an answer with {tokenizer.eos_token!r}')
     tail = tail[:tail.index(tokenizer.eos_token_id) + 1]
-    if len(head) + len(tail) > max_length: raise BadInput(f'pair of {len(head) + len(tail)} tokens is over max_length {max_length}: its answer would be cut')
+    n = len(head) + len(tail)
+    if n > max_length: raise BadInput(f'pair of {n} tokens is over max_length {max_length}: its answer would be cut')
     row = dict(input_ids=head + tail, labels=[-100]*len(head) + tail)
-    assert row['labels'][-1] == tokenizer.eos_token_id and row['labels'].count(-100) == len(head) and len(row['labels']) == len(row['input_ids'])
+    assert row['labels'][-1] == tokenizer.eos_token_id and row['labels'].count(-100) == len(head) and len(row['labels']) == n
     return row
 
 # %% ../nbs/02_train.ipynb #train-encode-all
@@ -297,8 +296,7 @@ def collate(
     "One padded tensor of `rows`, and where in it something is learnt."
     import torch
     length = max(len(r['input_ids']) for r in rows)
-    ids = torch.tensor([r['input_ids'] + [0]*(length - len(r['input_ids'])) for r in rows])
-    labels = torch.tensor([r['labels'] + [-100]*(length - len(r['labels'])) for r in rows])
+    ids, labels = (torch.tensor([r[k] + [fill]*(length - len(r[k])) for r in rows]) for k, fill in (('input_ids', 0), ('labels', -100)))
     where = (labels[:, 1:] != -100).nonzero()
     return ids.to(device), (where[:, 0]*length + where[:, 1]).to(device), labels[where[:, 0], where[:, 1] + 1].to(device)
 
@@ -349,14 +347,15 @@ def answer_loss(
 def evaluate_rows(
     model, # A causal language model, with or without an adapter
     rows:list[dict], # Encoded rows
-    micro_tokens:int=4096, # Tokens a forward pass
 ) -> dict: # rows, tokens, loss (nats a token), perplexity
     "Token-weighted answer loss and perplexity of `model` on `rows`."
     import torch
     model.eval()
-    with torch.no_grad(): sums = [answer_loss(model, part) for part in micro_batches(rows, micro_tokens)]
-    loss = sum(float(s) for s, _ in sums)/max(1, sum(n for _, n in sums))
-    return dict(rows=len(rows), tokens=sum(n for _, n in sums), loss=round(loss, 6), perplexity=round(math.exp(min(loss, 700)), 4))
+    if not rows: raise BadInput('nothing to evaluate: no pair, or none short enough')
+    with torch.no_grad(): sums = [answer_loss(model, part) for part in micro_batches(rows, 4096)]
+    tokens = sum(n for _, n in sums)
+    loss = sum(float(s) for s, _ in sums)/tokens
+    return dict(rows=len(rows), tokens=tokens, loss=round(loss, 6), perplexity=round(math.exp(min(loss, 700)), 4))
 
 # %% ../nbs/02_train.ipynb #train-evaluate
 def evaluate(
@@ -368,7 +367,6 @@ def evaluate(
 ) -> dict: # rows, tokens, loss, perplexity, refused
     "Token-weighted answer loss and perplexity of `model` on `pairs`."
     rows, refused = encode_pairs(tokenizer, pairs, prompt, max_length)
-    if not rows: raise BadInput(f'nothing to evaluate: {len(pairs)} pairs, {len(refused)} of them refused')
     return {**evaluate_rows(model, rows), 'refused': len(refused)}
 
 # %% ../nbs/02_train.ipynb #train-schedule
@@ -392,7 +390,8 @@ def add_lora(
     import torch
     from peft import LoraConfig, get_peft_model
     names = {n.rsplit('.', 1)[-1] for n, _ in model.named_modules()}
-    if missing := [t for t in recipe.target_modules if t not in names]: raise BadInput(f'the model has no layers named {", ".join(missing)}: set target_modules')
+    missing = [t for t in recipe.target_modules if t not in names]
+    if missing: raise BadInput(f'the model has no layers named {", ".join(missing)}: set target_modules')
     torch.manual_seed(recipe.seed)
     return get_peft_model(model, LoraConfig(r=recipe.lora_r, lora_alpha=recipe.lora_alpha, lora_dropout=recipe.lora_dropout,
         target_modules=list(recipe.target_modules), task_type='CAUSAL_LM'))
@@ -403,6 +402,13 @@ def learnt(
 ) -> list: # (name, parameter) of what is trained
     "The parameters of `model` that are trained."
     return [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+
+# %% ../nbs/02_train.ipynb #train-checkpoints
+def checkpoints(
+    folder:Path, # Where checkpoints stand; it may be missing
+) -> list: # Paths, the newest first
+    "The checkpoint files in `folder`."
+    return sorted(Path(folder).glob('step-*.safetensors'), reverse=True)
 
 # %% ../nbs/02_train.ipynb #train-save-checkpoint
 def save_checkpoint(
@@ -417,7 +423,7 @@ def save_checkpoint(
     for n, p in learnt(model): tensors |= {f'{k}/{n}': v for k, v in optimizer.state[p].items() if k != 'step'}
     path = write_atomic(Path(folder)/f'step-{state["step"]:07d}.safetensors', save({k: v.cpu().contiguous() for k, v in tensors.items()},
         metadata={'state': json.dumps(state)}))
-    for old in sorted(Path(folder).glob('step-*.safetensors'))[:-2]: old.unlink()
+    for old in checkpoints(folder)[2:]: old.unlink()
     return path
 
 # %% ../nbs/02_train.ipynb #train-load-checkpoint
@@ -430,7 +436,7 @@ def load_checkpoint(
     "Bring back the newest whole checkpoint of the run `key` from `folder`."
     import torch
     from safetensors import safe_open
-    for path in sorted(Path(folder).glob('step-*.safetensors'), reverse=True):
+    for path in checkpoints(folder):
         try:
             with safe_open(path, 'pt') as f: state, tensors = json.loads(f.metadata()['state']), {k: f.get_tensor(k) for k in f.keys()}
         except Exception as e:
@@ -439,7 +445,8 @@ def load_checkpoint(
         if state['key'] != key: continue
         for n, p in learnt(model):
             p.data.copy_(tensors[f'adapter/{n}'])
-            optimizer.state[p] = dict(step=torch.tensor(float(state['step'])), **{k: tensors[f'{k}/{n}'].to(p.device) for k in ('exp_avg', 'exp_avg_sq')})
+            moments = {k: tensors[f'{k}/{n}'].to(p.device) for k in ('exp_avg', 'exp_avg_sq')}
+            optimizer.state[p] = dict(step=torch.tensor(float(state['step'])), **moments)
         return state
 
 # %% ../nbs/02_train.ipynb #train-count
@@ -447,7 +454,8 @@ def count_rows(
     rows:list[dict], # Encoded rows
 ) -> dict: # pairs, tokens (real ones), answer_tokens
     "How much there is to learn in `rows`."
-    return dict(pairs=len(rows), tokens=sum(len(r['input_ids']) for r in rows), answer_tokens=sum(l != -100 for r in rows for l in r['labels']))
+    tokens, learnt = sum(len(r['input_ids']) for r in rows), sum(l != -100 for r in rows for l in r['labels'])
+    return dict(pairs=len(rows), tokens=tokens, answer_tokens=learnt)
 
 # %% ../nbs/02_train.ipynb #train-precision
 def precision(
@@ -456,10 +464,8 @@ def precision(
     "Where the base of `model` is in bfloat16, its adapter is used in bfloat16 too; its float32 weights stay."
     import torch
     from peft.helpers import disable_input_dtype_casting
-    stack = contextlib.ExitStack()
-    if model.get_base_model().dtype == torch.bfloat16:
-        stack.enter_context(torch.autocast(model.device.type, torch.bfloat16))
-        stack.enter_context(disable_input_dtype_casting(model))
+    stack, low = contextlib.ExitStack(), model.get_base_model().dtype == torch.bfloat16
+    for c in (torch.autocast(model.device.type, torch.bfloat16), disable_input_dtype_casting(model)) if low else (): stack.enter_context(c)
     return stack
 
 # %% ../nbs/02_train.ipynb #train-step
@@ -477,11 +483,29 @@ def train_step(
         with precision(model): loss = answer_loss(model, part)[0]/counts['answer_tokens']
         loss.backward()
         total += float(loss.detach())
-    if not math.isfinite(total): raise RuntimeError(f'training stopped: the loss is {total}; lower learning_rate (now {recipe.learning_rate})')
+    if not math.isfinite(total): raise RuntimeError(f'training stopped: the loss is {total}; lower learning_rate ({recipe.learning_rate})')
     torch.nn.utils.clip_grad_norm_([p for _, p in learnt(model)], recipe.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
     return dict(loss=round(total, 6), **counts)
+
+# %% ../nbs/02_train.ipynb #train-optimizer
+def make_optimizer(
+    model, # With its adapter
+    recipe:TrainRecipe, # Its learning_rate and weight_decay are used
+): # A torch optimizer
+    "AdamW over the adapter of `model`."
+    import torch
+    return torch.optim.AdamW([p for _, p in learnt(model)], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+# %% ../nbs/02_train.ipynb #train-seed-step
+def seed_step(
+    recipe:TrainRecipe, # Its seed is used
+    step:int, # From 0
+):
+    "Make the random numbers of `step` (dropout) follow from its number alone."
+    import torch
+    torch.manual_seed(recipe.seed*1_000_003 + step)
 
 # %% ../nbs/02_train.ipynb #train-plan
 def plan_steps(
@@ -503,21 +527,22 @@ def fit(
     on_step:Callable=lambda row: None, # Called with each row of the curve
 ) -> list[dict]: # The curve: step, epoch, lr, loss, pairs, tokens, answer_tokens
     "Train `model` on `rows` as `recipe` says, going on from the checkpoints in `folder`."
-    import torch
     key = content_hash([asdict(recipe), rows, str(model.get_base_model().dtype)])
     plan = plan_steps(rows, recipe)
-    optimizer = torch.optim.AdamW([p for _, p in learnt(model)], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = make_optimizer(model, recipe)
     state = load_checkpoint(folder, model, optimizer, key) or dict(key=key, step=0, curve=[])
     if state['step']: tqdm.write(f'going on at step {state["step"]} of {len(plan)}')
     saved = time.monotonic()
     for step in tqdm(range(state['step'], len(plan)), initial=state['step'], total=len(plan), desc='train', unit='step'):
         epoch, batch = plan[step]
-        torch.manual_seed(recipe.seed*1_000_003 + step)
+        seed_step(recipe, step)
         for group in optimizer.param_groups: group['lr'] = rate_at(step, len(plan), recipe)
         done = train_step(model, optimizer, [rows[i] for i in batch], recipe)
         state['curve'].append(dict(step=step, epoch=epoch, lr=round(rate_at(step, len(plan), recipe), 10), **done))
         state['step'] = step + 1
-        if step + 1 == len(plan) or time.monotonic() - saved >= CHECKPOINT_S: save_checkpoint(folder, model, optimizer, state); saved = time.monotonic()
+        if step + 1 == len(plan) or time.monotonic() - saved >= CHECKPOINT_S:
+            save_checkpoint(folder, model, optimizer, state)
+            saved = time.monotonic()
         on_step(state['curve'][-1])
     return state['curve']
 
@@ -546,7 +571,8 @@ def answer_logits(
     "What `model` says at the answer positions of each of `rows`, one row at a time."
     import torch
     model.eval()
-    with torch.no_grad(): return [model(input_ids=ids).logits[0, at].float().cpu() for ids, at, _ in (collate([r], model.device) for r in rows)]
+    parts = [collate([r], model.device)[:2] for r in rows]
+    with torch.no_grad(): return [model(input_ids=ids).logits[0, at].float().cpu() for ids, at in parts]
 
 # %% ../nbs/02_train.ipynb #train-parity
 def compare_logits(
@@ -555,8 +581,8 @@ def compare_logits(
 ) -> dict: # positions, max_abs_diff, top1_agreement (0-1)
     "How far two models differ on the same rows."
     same = [(a.argmax(-1) == b.argmax(-1)) for a, b in zip(ours, other)]
-    n = sum(len(s) for s in same)
-    return dict(positions=n, max_abs_diff=round(max(float((a - b).abs().max()) for a, b in zip(ours, other)), 6), top1_agreement=round(sum(int(s.sum()) for s in same)/n, 4))
+    n, far = sum(len(s) for s in same), max(float((a - b).abs().max()) for a, b in zip(ours, other))
+    return dict(positions=n, max_abs_diff=round(far, 6), top1_agreement=round(sum(int(s.sum()) for s in same)/n, 4))
 
 # %% ../nbs/02_train.ipynb #train-merge
 def merge(
@@ -575,7 +601,7 @@ def merge(
     tokenizer.save_pretrained(out)
     write_record(out, record)
     parity = compare_logits(apart, answer_logits(load_base(out)[0], rows))
-    if parity['top1_agreement'] < 0.99: raise RuntimeError(f'the merged model is not the base with its adapter: {parity}; {out} must not be used')
+    if parity['top1_agreement'] < 0.99: raise RuntimeError(f'merged model is not the base with its adapter: {parity}; do not use {out}')
     return parity
 
 # %% ../nbs/02_train.ipynb #train-prepare
@@ -608,10 +634,12 @@ def summarise(
     after:dict, # Likewise
 ) -> dict: # The report, but for parity and the merged model's hash
     "The report of a run: counts, loss before and after, gates, versions."
-    return dict(run, data_sha256=data['data_sha256'], available=data['available'], train=count_rows(data['train']), eval=count_rows(data['eval']),
-        refused={k: len(v) for k, v in data['refused'].items()}, rejects=[dict(split=k, **r) for k, v in data['refused'].items() for r in v],
+    counts = dict(available=data['available'], train=count_rows(data['train']), eval=count_rows(data['eval']))
+    rejects = [dict(split=k, **r) for k, v in data['refused'].items() for r in v]
+    return dict(run, data_sha256=data['data_sha256'], **counts, refused={k: len(v) for k, v in data['refused'].items()}, rejects=rejects,
         steps=len(curve), tokens_seen=sum(r['tokens'] for r in curve), loss_first=curve[0]['loss'], loss_last=curve[-1]['loss'],
-        eval_before=before, eval_after=after, gates=dict(loss='better' if after['loss'] < before['loss'] else 'not better'), versions=versions())
+        eval_before=before, eval_after=after, versions=versions(),
+        gates=dict(loss='better' if after['loss'] < before['loss'] else 'not better'))
 
 # %% ../nbs/02_train.ipynb #train-finished
 def finished(
@@ -624,6 +652,13 @@ def finished(
     done = json.loads(report.read_text())
     return done if done['key'] == key and done['merged_sha256'] == model_sha256(merged.parent) else None
 
+# %% ../nbs/02_train.ipynb #train-base-name
+def base_name(
+    model:str | Path, # As for `load_base`
+) -> str: # What finds it again: an absolute path, or the name itself
+    "The name under which an adapter remembers `model`."
+    return str(Path(model).resolve()) if Path(model).is_dir() else str(model)
+
 # %% ../nbs/02_train.ipynb #train-describe
 def describe(
     model:str | Path, # As for `load_base`
@@ -633,9 +668,9 @@ def describe(
     data_sha256:dict, # Hash of each split's file
 ) -> dict: # base, base_sha256, dtype, prompt, prompt_sha256, recipe, and the `key` of all that
     "What a run is: the same `key` means the same result."
-    base = str(Path(model).resolve()) if Path(model).is_dir() else str(model)
-    run = dict(base_sha256=model_sha256(model), dtype=dtype, prompt=recipe.prompt, prompt_sha256=prompt_sha256(tokenizer, recipe.prompt), recipe=recipe.name)
-    return dict(base=base, **run, key=content_hash([run, asdict(recipe), data_sha256, versions()]))
+    run = dict(base_sha256=model_sha256(model), dtype=dtype, recipe=recipe.name)
+    run |= dict(prompt=recipe.prompt, prompt_sha256=prompt_sha256(tokenizer, recipe.prompt))
+    return dict(base=base_name(model), **run, key=content_hash([run, asdict(recipe), data_sha256, versions()]))
 
 # %% ../nbs/02_train.ipynb #train-threads-fn
 def use_threads() -> int: # Threads that torch now uses
@@ -671,6 +706,7 @@ def train(
     report['parity'] = merge(out/'adapter', out/'merged', data['eval'][:8])
     report['merged_sha256'] = model_sha256(out/'merged')
     write_atomic(out/'report.json', json.dumps(report, indent=1) + '\n')
-    append_jsonl(out/'timings.jsonl', [dict(wall_s=round(time.perf_counter() - start, 1), fit_s=round(trained - start, 1), threads=threads, peak_mb=peak_mb())])
+    took = dict(wall_s=round(time.perf_counter() - start, 1), fit_s=round(trained - start, 1), threads=threads, peak_mb=peak_mb())
+    append_jsonl(out/'timings.jsonl', [took])
     shutil.rmtree(out/'checkpoints', ignore_errors=True)
     return report
