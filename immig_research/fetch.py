@@ -73,7 +73,8 @@ def _bad_path(path, root):
     if not _inside(root, path) or path == '.' or str(PurePosixPath(path)) != path: return 'leaves the folder or is not plain'
     parts = PurePosixPath(path).parts
     if parts[0] in _OWN or any(p.startswith('.') for p in parts): return 'is a name of the store itself'
-    return 'is a folder, or has a file for a folder' if (root/path).is_dir() or any((root/p).is_file() for p in PurePosixPath(path).parents) else ''
+    taken = (root/path).is_dir() or any((root/p).is_file() for p in PurePosixPath(path).parents)
+    return 'is a folder, or has a file for a folder' if taken else ''
 
 # %% ../nbs/00b_fetch.ipynb #fetch-check-wanted
 def check_wanted(
@@ -210,8 +211,10 @@ def check_whole(
     framed: bool = True, # Whether the host announced the length
 ):
     "`Failed` where `data` of `kind` stops before its end."
-    ends = {'pdf': lambda: b'%%EOF' in data[-2048:], 'zip': lambda: zipfile.is_zipfile(BytesIO(data)), 'html': lambda: framed or b'</html' in data[-4096:].lower()}
-    if kind in ends and not ends[kind](): raise Failed('truncated', f'the {kind} has no end', retry=True)
+    if kind == 'pdf': ended = b'%%EOF' in data[-2048:]
+    elif kind == 'zip': ended = zipfile.is_zipfile(BytesIO(data))
+    else: ended = kind != 'html' or framed or b'</html' in data[-4096:].lower()
+    if not ended: raise Failed('truncated', f'the {kind} has no end', retry=True)
     if kind == 'xml': _check_xml(data)
     try: kind == 'json' and json.loads(data)
     except ValueError as e: raise Failed('truncated', f'JSON: {e}', retry=True) from None
@@ -269,7 +272,8 @@ def next_url(
     "The address that a redirect from `url` to `location` means; `Failed` where it may not be followed."
     try: target = httpx.URL(url).join(location or '').copy_with(fragment=None)
     except (httpx.InvalidURL, ValueError): target = None
-    why = 'is missing' if not location else _bad_url(target) or ('falls from https to http' if url.startswith('https:') and target.scheme == 'http' else '')
+    why = _bad_url(target) if location else 'is missing'
+    if not why and url.startswith('https:') and target.scheme == 'http': why = 'falls from https to http'
     if why: raise Failed('redirect', f'the Location {str(location)[:200]!r} {why}')
     return str(target)
 
@@ -306,7 +310,8 @@ class Polite:
     ):
         "Open a client that keeps `rules` by `clock`."
         self.rules, self.clock, self.stop, self.hosts, self._lock = rules, clock, threading.Event(), {}, threading.Lock()
-        self.client = httpx.Client(headers={'User-Agent': rules.user_agent, 'Accept-Encoding': 'gzip'}, timeout=rules.timeout, verify=_tls())
+        headers = {'User-Agent': rules.user_agent, 'Accept-Encoding': 'gzip'}
+        self.client = httpx.Client(headers=headers, timeout=rules.timeout, verify=_tls())
     def host(self,
         url: str, # An address on the host
     ) -> _Host: # The same one for the same scheme, name and port
@@ -350,7 +355,8 @@ def _send(client, url, headers, rules):
     except (httpx.TransportError, UnicodeError) as e: # A host's name that can't be encoded is a UnicodeError
         said = str(e)[:200] or type(e).__name__
         if 'Invalid URL in location' in said: raise Failed('redirect', 'the Location is no address') from None
-        raise Failed('truncated' if 'without sending complete' in said or 'incomplete chunked' in said else 'connection', said, retry=True) from None
+        torn = 'without sending complete' in said or 'incomplete chunked' in said
+        raise Failed('truncated' if torn else 'connection', said, retry=True) from None
 
 # %% ../nbs/00b_fetch.ipynb #fetch-once
 @patch
@@ -412,7 +418,8 @@ _RETRY = (429, 502, 503, 504)
 def _refusal(answer, now):
     "The failure that `answer` means."
     retry = answer.status in _RETRY
-    return Failed(f'http {answer.status}', retry=retry, wait=retry_after(answer.headers.get('retry-after'), now) if retry else None, status=answer.status)
+    wait = retry_after(answer.headers.get('retry-after'), now) if retry else None
+    return Failed(f'http {answer.status}', retry=retry, wait=wait, status=answer.status)
 
 # %% ../nbs/00b_fetch.ipynb #fetch-rest
 def _rest(self, e, wait):
@@ -457,7 +464,8 @@ class Ledger:
         "Read `file` without changing it; a torn last line counts as not written."
         self.file, self.log, self.rows, self._sound = Path(file), log, {}, False
         text = self.file.read_bytes() if self.file.exists() else b''
-        for row in read_jsonl(self.file) if text.endswith(b'\n') else map(json.loads, filter(str.strip, text.decode().split('\n')[:-1])):
+        whole = read_jsonl(self.file) if text.endswith(b'\n') else [json.loads(line) for line in text.split(b'\n')[:-1] if line.strip()]
+        for row in whole:
             if not isinstance(row, dict) or 'path' not in row: raise BadInput(f'{self.file}: a row without path; mend or remove it')
             self.rows[row['path']] = row
 
@@ -481,7 +489,7 @@ def put(self:Ledger,
     row: dict, # With its `path`
 ):
     "Add `row`, or put it in the place of the one with its path."
-    if not self._sound: self._sound = True
+    if not self._sound: heal_jsonl(self.file); self._sound = True
     known, self.rows[row['path']] = row['path'] in self.rows, row
     if known and not self.log: self.tidy()
     else: append_jsonl(self.file, [row])
@@ -535,7 +543,8 @@ def plan_work(
         action = 'new' if not here else 'done' if same and seen['run'] == books.run else 'check'
         known = seen.get('headers', {}) if same else {}
         headers = {'If-None-Match': known.get('etag'), 'If-Modified-Since': known.get('last-modified')}
-        work.append(dict(action=action, source_id=w.source_id, path=w.path, url=w.url, headers={k: v for k, v in headers.items() if v and v.isascii() and v.isprintable()}))
+        headers = {k: v for k, v in headers.items() if v and v.isascii() and v.isprintable()}
+        work.append(dict(action=action, source_id=w.source_id, path=w.path, url=w.url, headers=headers))
     return work
 
 # %% ../nbs/00b_fetch.ipynb #fetch-keep
@@ -563,15 +572,17 @@ def record(
     books: Books, # Of the store and the run
 ) -> str: # fetched, changed, unchanged or failed
     "Put the `result` for `wanted` into the store of `books`."
-    w, old, run = wanted, books.manifest.rows.get(wanted.path), dict(path=wanted.path, url=wanted.url, run=books.run, attempts=result.attempts)
+    w, old = wanted, books.manifest.rows.get(wanted.path)
+    run = dict(path=w.path, url=w.url, run=books.run, attempts=result.attempts)
     if isinstance(result, Failed):
         books.errors.put({**run, 'source_id': w.source_id, 'reason': result.reason, 'detail': result.detail})
         return 'failed'
     same = old if result.status == 304 else _keep(books, w, result.data)
     row = _row(books, w, same)
     if row != old: books.manifest.put(row)
-    headers = books.log.rows[w.path]['headers'] if result.status == 304 else {k: v for k, v in result.headers.items() if k != 'set-cookie'}
-    books.log.put({**run, 'final_url': result.url, 'status': result.status, 'checked_at': books.day, 'sha256': row['sha256'], 'headers': headers})
+    headers = books.log.rows[w.path]['headers'] if result.status == 304 else result.headers
+    books.log.put({**run, 'final_url': result.url, 'status': result.status, 'checked_at': books.day, 'sha256': row['sha256'],
+        'headers': {k: v for k, v in headers.items() if k != 'set-cookie'}})
     books.errors.drop(w.path)
     return 'unchanged' if same else 'changed' if old else 'fetched'
 
@@ -667,15 +678,14 @@ def fetch(
 PUBLIC_DOMAIN = 'public domain (U.S. government work)'
 Source = namedtuple('Source', 'index media_type what')
 Source.__doc__ = "A publisher's `index` page, its `media_type`, and `what` stands there."
-SOURCES = {
-    'ecfr': Source('https://www.ecfr.gov/api/versioner/v1/titles.json', 'application/json', 'Titles of the C.F.R. and the day to which each is up to date'),
-    'uscode': Source('https://uscode.house.gov/download/download.shtml', 'text/html', 'Release points of the U.S. Code'),
-    'uscis-policy-manual': Source('https://www.uscis.gov/policy-manual', 'text/html', 'Volumes and chapters of the Policy Manual'),
-    'uscis-forms': Source('https://www.uscis.gov/forms/all-forms', 'text/html', 'All forms'),
-    'uscis-civics': Source('https://www.uscis.gov/citizenship/civics-test-2008', 'text/html', 'Questions of the civics test'),
-    'bia': Source('https://www.justice.gov/eoir/ag-bia-decisions', 'text/html', 'Precedent decisions with their later history'),
-    'dhs-stats': Source('https://www.cbp.gov/document/stats/nationwide-encounters', 'text/html', 'Tables of encounters'),
-}
+SOURCES = {i: Source('https://' + index, 'application/json' if index.endswith('.json') else 'text/html', what) for i, index, what in (
+    ('ecfr', 'www.ecfr.gov/api/versioner/v1/titles.json', 'Titles of the C.F.R. and the day to which each is up to date'),
+    ('uscode', 'uscode.house.gov/download/download.shtml', 'Release points of the U.S. Code'),
+    ('uscis-policy-manual', 'www.uscis.gov/policy-manual', 'Volumes and chapters of the Policy Manual'),
+    ('uscis-forms', 'www.uscis.gov/forms/all-forms', 'All forms'),
+    ('uscis-civics', 'www.uscis.gov/citizenship/civics-test-2008', 'Questions of the civics test'),
+    ('bia', 'www.justice.gov/eoir/ag-bia-decisions', 'Precedent decisions with their later history'),
+    ('dhs-stats', 'www.cbp.gov/document/stats/nationwide-encounters', 'Tables of encounters'))}
 
 # %% ../nbs/00b_fetch.ipynb #fetch-plan-index
 def plan_index(
@@ -684,7 +694,7 @@ def plan_index(
     "The index pages of the sources in `only`."
     unknown = sorted(set(only or ()) - set(SOURCES))
     if unknown: raise BadInput(f'no index page of {", ".join(unknown)}: choose from {", ".join(SOURCES)}')
-    return [Wanted(i, s.index, f'{i}/index.{s.media_type.split("/")[1]}', s.media_type, PUBLIC_DOMAIN, title=s.what, as_of_basis='retrieval')
+    return [Wanted(i, s.index, f'{i}/index.{s.media_type.split("/")[1]}', s.media_type, PUBLIC_DOMAIN, s.what, as_of_basis='retrieval')
         for i, s in SOURCES.items() if not only or i in only]
 
 # %% ../nbs/00b_fetch.ipynb #fetch-file-name
@@ -727,6 +737,13 @@ def ecfr_date(
     if row.get('processing_in_progress'): raise BadInput(f'the eCFR is being brought up to date (title {title}): try again in some hours')
     return min(today, row['up_to_date_as_of'])
 
+# %% ../nbs/00b_fetch.ipynb #fetch-all-like
+def _all_like(pattern, values, what):
+    "The `values` as text; bad input unless each is like `what` says."
+    values = [str(v) for v in values]
+    if odd := [v for v in values if not re.fullmatch(pattern, v, re.I)]: raise BadInput(f'{what}, got {", ".join(odd)}')
+    return values
+
 # %% ../nbs/00b_fetch.ipynb #fetch-plan-ecfr
 def plan_ecfr(
     day: str, # ISO date, from `ecfr_date`; 2017-01-01 or later
@@ -738,15 +755,17 @@ def plan_ecfr(
     try: date.fromisoformat(day)
     except ValueError: raise BadInput(f"day must be an ISO date such as '2026-01-08', got {day!r}") from None
     if day < '2017-01-01': raise BadInput(f'the eCFR has no text of {day}: choose 2017-01-01 or later')
-    parts, api = list(map(str, parts)), 'https://www.ecfr.gov/api'
-    if odd := [p for p in parts if not re.fullmatch(r'[0-9]+[a-z]?', p)]: raise BadInput(f'parts must be numbers such as 214, got {", ".join(odd)}')
-    def file(path, name, media_type): return Wanted('ecfr', f'{api}/{path}', f'ecfr/{name}', media_type, PUBLIC_DOMAIN, as_of=day, as_of_basis='date asked for')
-    js, full = 'application/json', f'versioner/v1/full/{day}/title-{title}.xml'
-    return [file(f'versioner/v1/structure/{day}/title-{title}.json', f'structure-{title}-{day}.json', js),
-        file(f'admin/v1/corrections/title/{title}.json', f'corrections-{title}.json', js),
-        *(file(f'versioner/v1/versions/title-{title}.json?issue_date[lte]={day}&part={p}', f'versions-{title}-part-{p}-{day}.json', js) for p in parts),
-        *(file(f'{full}?part={p}', f'title-{title}-part-{p}-{day}.xml', 'application/xml') for p in parts),
-        *([] if parts else [file(full, f'title-{title}-full-{day}.xml', 'application/xml')])]
+    parts = _all_like('[0-9]+[a-z]?', parts, 'parts must be numbers such as 214')
+    def file(path, name):
+        media_type = 'application/xml' if name.endswith('.xml') else 'application/json'
+        return Wanted('ecfr', f'https://www.ecfr.gov/api/{path}', f'ecfr/{name}', media_type, PUBLIC_DOMAIN,
+            as_of=day, as_of_basis='date asked for')
+    versions, full = f'versioner/v1/versions/title-{title}.json?issue_date[lte]={day}', f'versioner/v1/full/{day}/title-{title}.xml'
+    return [file(f'versioner/v1/structure/{day}/title-{title}.json', f'structure-{title}-{day}.json'),
+        file(f'admin/v1/corrections/title/{title}.json', f'corrections-{title}.json'),
+        *(file(f'{versions}&part={p}', f'versions-{title}-part-{p}-{day}.json') for p in parts),
+        *(file(f'{full}?part={p}', f'title-{title}-part-{p}-{day}.xml') for p in parts),
+        *([] if parts else [file(full, f'title-{title}-full-{day}.xml')])]
 
 # %% ../nbs/00b_fetch.ipynb #fetch-plan-uscode
 def plan_uscode(
@@ -756,14 +775,13 @@ def plan_uscode(
     title: int = 8, # Of the Code
 ) -> list[Wanted]: # A page for each section, then the zip file
     "The `sections` of `title`, and the whole of it at `release`."
-    sections, site = list(map(str, sections)), 'https://uscode.house.gov'
-    if odd := [s for s in sections if not re.fullmatch(r'[0-9]+[a-z]*(-[0-9]+[a-z]*)?', s)]: raise BadInput(f"sections must be like 1427, 1229b or 1440-1, got {', '.join(odd)}")
-    if release and not re.fullmatch(r'[0-9]+-[0-9]+', release): raise BadInput(f"release must be like '119-102', got {release!r}")
-    pages = [Wanted('uscode', f'{site}/view.xhtml?req=granuleid:USC-prelim-title{title}-section{s}&edition=prelim', f'uscode/title-{title}-section-{s}.html',
-        'text/html', PUBLIC_DOMAIN, title=f'{title} U.S.C. {s}', as_of_basis='retrieval') for s in sections]
-    name = f'xml_usc{title:02}@{release}.zip'
-    zipped = Wanted('uscode', f'{site}/download/releasepoints/us/pl/{release.replace("-", "/")}/{name}', f'uscode/{name}', 'application/zip', PUBLIC_DOMAIN,
-        title=f'Title {title}, U.S. Code, through Public Law {release}')
+    site, name = 'https://uscode.house.gov', f'xml_usc{title:02}@{release}.zip'
+    _all_like('([0-9]+-[0-9]+)?', [release], "release must be like '119-102'")
+    pages = [Wanted('uscode', f'{site}/view.xhtml?req=granuleid:USC-prelim-title{title}-section{s}&edition=prelim',
+        f'uscode/title-{title}-section-{s}.html', 'text/html', PUBLIC_DOMAIN, f'{title} U.S.C. {s}', as_of_basis='retrieval')
+        for s in _all_like('[0-9]+[a-z]*(-[0-9]+[a-z]*)?', sections, 'sections must be like 1427, 1229b or 1440-1')]
+    zipped = Wanted('uscode', f'{site}/download/releasepoints/us/pl/{release.replace("-", "/")}/{name}', f'uscode/{name}',
+        'application/zip', PUBLIC_DOMAIN, f'Title {title}, U.S. Code, through Public Law {release}')
     return pages + [zipped] * bool(release)
 
 # %% ../nbs/00b_fetch.ipynb #fetch-plan-manual
@@ -771,11 +789,10 @@ def plan_policy_manual(
     chapters: Iterable[str], # Volume, part and chapter: '12-d-3'
 ) -> list[Wanted]: # A page each
     "The pages of `chapters` of the Policy Manual."
-    found = [(c, re.fullmatch(r'([0-9]{1,2})-([a-z])-([0-9]{1,2})', c.lower())) for c in chapters]
-    if odd := [c for c, m in found if not m]: raise BadInput(f"chapters must be like '12-d-3' (volume, part, chapter), got {', '.join(odd)}")
-    names = [(m, 'volume-{}-part-{}-chapter-{}'.format(*m.groups())) for _, m in found]
-    return [Wanted('uscis-policy-manual', f'https://www.uscis.gov/policy-manual/{name}', f'uscis-policy-manual/{name}.html', 'text/html', PUBLIC_DOMAIN,
-        title=f'{m[1]} USCIS-PM {m[2].upper()}.{m[3]}', as_of_basis='retrieval') for m, name in names]
+    chapters = _all_like('[0-9]{1,2}-[a-z]-[0-9]{1,2}', chapters, "chapters must be like '12-d-3' (volume, part, chapter)")
+    found = [(v, p, c, f'volume-{v}-part-{p}-chapter-{c}') for v, p, c in (chapter.lower().split('-') for chapter in chapters)]
+    return [Wanted('uscis-policy-manual', f'https://www.uscis.gov/policy-manual/{name}', f'uscis-policy-manual/{name}.html', 'text/html',
+        PUBLIC_DOMAIN, f'{v} USCIS-PM {p.upper()}.{c}', as_of_basis='retrieval') for v, p, c, name in found]
 
 # %% ../nbs/00b_fetch.ipynb #fetch-plan-forms
 FORM_PARTS = ('page', 'form', 'instructions')
@@ -786,10 +803,12 @@ def plan_forms(
     parts: Collection[str] = FORM_PARTS, # Which of `FORM_PARTS`
 ) -> list[Wanted]: # In the order of `forms`
     "The `parts` of `forms`."
-    names = [f.lower() for f in forms]
-    if odd := [f for f in names if not re.fullmatch(r'[a-z]{1,3}-[0-9]{1,4}[a-z]{0,3}', f)]: raise BadInput(f"forms must be like 'I-485', got {', '.join(odd)}")
+    forms = [f.lower() for f in _all_like('[a-z]{1,3}-[0-9]{1,4}[a-z]{0,3}', forms, "forms must be like 'I-485'")]
     if odd := sorted(set(parts) - set(FORM_PARTS)): raise BadInput(f'parts must be of {", ".join(FORM_PARTS)}, got {", ".join(odd)}')
-    site, pdf = 'https://www.uscis.gov', 'sites/default/files/document/forms'
-    places = {'page': ('{}', '.html', 'text/html'), 'form': (pdf + '/{}.pdf', '.pdf', 'application/pdf'), 'instructions': (pdf + '/{}instr.pdf', 'instr.pdf', 'application/pdf')}
-    return [Wanted('uscis-forms', f'{site}/{places[p][0].format(f)}', f'uscis-forms/{f}{places[p][1]}', places[p][2], PUBLIC_DOMAIN,
-        title=f'Form {f.upper()}' + f', {p}' * (p != 'form'), as_of_basis='retrieval') for f in names for p in FORM_PARTS if p in parts]
+    folder, ends = 'sites/default/files/document/forms/', {'page': '.html', 'form': '.pdf', 'instructions': 'instr.pdf'}
+    def file(form, part):
+        place, media_type = (form, 'text/html') if part == 'page' else (folder + form + ends[part], 'application/pdf')
+        title = f'Form {form.upper()}' + f', {part}' * (part != 'form')
+        return Wanted('uscis-forms', f'https://www.uscis.gov/{place}', f'uscis-forms/{form}{ends[part]}', media_type, PUBLIC_DOMAIN, title,
+            as_of_basis='retrieval')
+    return [file(form, part) for form in forms for part in FORM_PARTS if part in parts]

@@ -112,11 +112,11 @@ PUBLISHED_EVAL = {'family-based immigration': 233, 'naturalization': 156, 'asylu
 def eval_target(
     subdomain: str, # One of `SUBDOMAINS`
     n: int, # Pairs of that stratum in train and eval together
-) -> int: # Pairs wanted in eval; never more than `n`
+) -> int: # Pairs wanted in eval; at most half of `n`
     "The size of the eval stratum `subdomain` when there are `n` pairs in all."
     if subdomain not in PUBLISHED_EVAL: raise BadInput(f'subdomain must be one of {", ".join(SUBDOMAINS)}; got {subdomain!r}')
     published = PUBLISHED_EVAL[subdomain]
-    return min(n, max(min(8, published), min(published, -(-15 * n // 100))))
+    return min((n + 1) // 2, max(min(8, published), min(published, -(-15 * n // 100))))
 
 # %% ../nbs/01d_split.ipynb #split-pairs
 def _order(members, pairs, seed): return hashlib.sha256(f'{seed}:{min(pairs[i].qa_id for i in members)}'.encode()).hexdigest()
