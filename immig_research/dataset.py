@@ -137,6 +137,7 @@ def build(
     seed: int = 42, # Of the split
 ) -> dict: # pairs, train, eval, rejects, by_subdomain, rejects_by_reason, certificate holds
     "Build the dataset of `corpus` in `out`."
+    generator_named(generator)
     out, texts = Path(out), read_corpus(corpus)
     hand, lost = written_pairs(texts, written) if written else ([], [])
     drafts, rejects = draft_pairs(texts, generator)

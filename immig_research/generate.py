@@ -130,8 +130,8 @@ _THAT = re.compile(r'\b[Tt]hat (' + _any('''presumption|requirement|period|provi
     date|time|case|person|alien|individual|applicant|child|determination|decision|notice|application|petition|form|country|purpose|
     fiscal year|year|term|act|offense|basis|rule|category|document|fee|request|subchapter|chapter|title|agency|office|officer|court|
     state|entity|employer|visa''') + r')\b')
-_SUCH = re.compile(r'\b[Ss]uch (?!' + _any('''as|that|time|terms|conditions|manner|form|regulations|information|circumstances|rules|
-    fees?|an? |other|additional|sums?|amounts?|procedures|extent|places?''') + r'\b)((?:[a-z]+ ){0,2}?[a-z]+)')
+_SUCH = re.compile(r'\b[Ss]uch (?:an? )?(?!' + _any('''as|that|time|terms|conditions|manner|way|form|regulations|information|
+    circumstances|rules|fees?|other|additional|sums?|amounts?|procedures|extent|places?''') + r'\b)((?:[a-z]+ ){0,2}?[a-z]+)')
 
 def _unmet(m, text):
     "Whether no noun of the phrase `m` stands before it."
@@ -278,10 +278,11 @@ _LABEL = re.compile(r'(?:\(\w{1,5}\)\s*)+')
 _LEANS = re.compile(_any('''For (?:example|instance)|However|Otherwise|Instead|Nevertheless|Nonetheless|But|If (?:so|not)|
     (?:In|Under|For) (?:such|this|that|these|those)|This|These|Those|Such|It|Its|He|She|They|Their|Any such|No such|
     The (?:latter|former)|Each such|Every such|Both|Neither|Either|That|The same|Some of|One of|None of|Of these''') + r'\b')
-_JOINS = re.compile('^' + _any('''In addition|Additionally|Moreover|Furthermore|Likewise|Similarly|Therefore|Thus|Accordingly|
+_JOINS = re.compile('^(?:' + _any('''In addition|Additionally|Moreover|Furthermore|Likewise|Similarly|Therefore|Thus|Accordingly|
     As a result|Consequently|Also|Further|Finally|However|As such|Nevertheless|Specifically|In particular|Hence|Alternatively|
-    Note that|NOTE:|Note:|Please note(?: that)?|Ultimately|Again|Notably|First|Second|Third|Lastly|To this end|For this reason|
-    In turn|Rather|Conversely|Instead|Provided(?: further)?, [Tt]hat''') + r',? (?=\S)')
+    Ultimately|Again|Notably|First|Second|Third|Lastly|To this end|For this reason|In turn|Rather|Conversely|Instead|
+    Provided(?: further)?, [Tt]hat''')
+    + r', |(?:(?:Please )?[Nn]ote that|NOTE:|Note:) )(?=\S)')
 _HEDGE = re.compile(r'^(?:Generally|In general|Typically|Normally|Currently|Usually|Ordinarily|Often|As a general (?:rule|matter)),? '
     r'(?=[a-zA-Z])')
 
@@ -511,7 +512,8 @@ _SAYS_THAT = re.compile(r'\b' + _any('''specif|clarif|stat|explain|indicat|show|
     establish|provid|note|confirm|assum|believ|suggest|hold|mean|acknowledg|recogni|
     understand|ensur|demonstrat|prov|certif''') + r'\w* that\b')
 _HELPERS = '(?:shall|must|may|will|should|is|are|can|cannot|does|do|has|have)'
-_SECOND = re.compile(r';|,? (?:and|but|nor|so|or|yet) ' + _any('''the|an?|he or she|it|USCIS|no|any|officers?|applicants?|they|such|you''')
+_SECOND = re.compile(rf';|,? nor {_HELPERS}\b' r'|,? (?:and|but|nor|so|or|yet) '
+    + _any('''the|an?|he or she|it|USCIS|no|any|officers?|applicants?|they|such|you''')
     + rf' [^,;]{{0,60}}?\b{_HELPERS}\b')
 
 # %% ../nbs/01b_generate.ipynb #generate-rest
@@ -578,8 +580,8 @@ _AGENTS = re.compile(r"(?:the |an? |any |each |every |no |all |such )?(?:[\w'-]+
 _PERSONS = re.compile(r'\b' + _any('''aliens?|applicants?|persons?|individuals?|spouses?|child|children|parents?|petitioners?|
     beneficiar(?:y|ies)|employers?|nonimmigrants?|immigrants?|noncitizens?|members?|LPRs?|citizens?|nationals?|veterans?|workers?|
     entit(?:y|ies)|refugees?|asylees?|sponsors?|students?|surgeons?|physicians?|candidates?|dependents?|sons?|daughters?|widows?|
-    widowers?|residents?|people|interpreters?|attorneys?|representatives?|preparers?|carriers?|crewm[ae]n|organizations?|holders?|
-    parolees?|recipients?|fathers?|mothers?|you''') + '$', re.I)
+    widowers?|residents?|people|interpreters?|attorneys?|representatives?|preparers?|carriers?|brokers?|crewm[ae]n|organizations?|
+    holders?|parolees?|recipients?|fathers?|mothers?|you''') + '$', re.I)
 
 # %% ../nbs/01b_generate.ipynb #generate-is-agent
 def is_agent(
@@ -608,8 +610,9 @@ def invert(
     many, rest, aux = is_plural(clause.subject), rest or clause.rest, clause.aux
     subject = re.sub(r'^nothing\b', 'anything', re.sub(r'^no (?=\w)', 'any ', re.sub('^only ', '', lower_first(clause.subject))))
     if aux == 'shall' and re.match(r'be\b', rest): aux, rest = ('are' if many else 'is'), rest[2:].strip()
-    elif aux == 'shall': aux = 'must' if not rest.startswith('have ') and (is_agent(clause.subject)
-        or is_person(clause.subject)) else 'do' if many else 'does'
+    elif aux == 'shall' and not rest.startswith('have ') and (is_agent(clause.subject) or is_person(clause.subject)):
+        aux = 'may' if clause.negative else 'must'
+    elif aux == 'shall': aux = 'do' if many else 'does'
     if aux in ('have', 'has') and not _PARTICIPLE.match(rest): aux, rest = ('do' if many else 'does'), f'have {rest}'
     return re.sub(r'\s+', ' ', f'{aux} {subject} {rest}').strip()
 
@@ -830,8 +833,8 @@ def fee_rule(
     subject, rest = lower_first(clause.subject), ('be ' if clause.aux in ('is', 'are') else '') + clause.rest
     if re.search(r'\b(?:fees?|fines?|penalt(?:y|ies)|surcharges?|bond)\b', _head_noun(subject)) and '$' in s.text:
         return [(f'how much {invert(Clause("", clause.subject, "shall", False, "be"))}', tidy(s.text), 'fee')]
-    punished = re.match(r'be (?:fined|imprisoned|punished|guilty|liable|subject to (?:a |an )?(?:civil|criminal|penalt|fine)|assessed)|'
-        r'pay (?:to|a) |forfeit', rest)
+    punished = re.match(r'be (?:fined|imprisoned|punished|guilty|liable|subject to (?:an? )?(?:civil|criminal|penalt|fine)|assessed)|'
+        r'pay (?:to|a) |forfeit', rest) or re.search(r'\bbe fined under|\bimprisoned not more', s.text)
     if not punished or _words(subject) < 4 or not (is_person(subject) or re.match('any|each|every|whoever', subject)): return []
     return [(f'what penalty {"do" if is_plural(subject) else "does"} {subject} face', tidy(s.text), 'consequence')]
 
@@ -1043,12 +1046,12 @@ def table_rule(
     clause: Clause | None, # Not used
 ) -> Found: # A question for each of its first two cells
     "Ask for a cell of the row `s` by the head of its column and the name of its row; there is no `clause`."
-    if s.kind != 'row': return []
+    if s.kind != 'row' or s.name: return []
     (first, *heads), (name, *cells) = s.items
     if not 3 <= len(name) <= 120 or '"' in name or name.count('(') != name.count(')'): return []
     row, found = f'the {plain_heading(first)} "{name.rstrip(".:")}"' if 0 < _words(first) <= 6 else f'"{name.rstrip(".:")}"', []
     for head, cell in zip(heads, cells):
-        if not 3 <= len(head) <= 100 or len(cell) < 2 or cell in ('N/A', '--'): continue
+        if not 3 <= len(head) <= 100 or '"' in head or len(cell) < 2 or cell in ('N/A', '--'): continue
         asked = f'the answer to "{head}"' if head.endswith('?') else f'the "{head.rstrip(":.…")}"'
         found.append((f'what is {asked} for {row}', tidy(f'{upper_first(asked)} for {row} is: {cell}'), 'table'))
     return found[:2]
@@ -1093,7 +1096,8 @@ def item_rule(
     if s.kind != 'whole' or not s.name: return []
     m, part = _ITEM.match(s.text), re.match(r'Part \w+', s.title)
     if m and _words(m[3]) >= 6:
-        return [(f'how do I answer {m[1].rstrip(".")} ({plain_heading(m[2])}){f" in {part[0]}" if part else ""} of {s.name}', tidy(m[3]),
+        return [(f'how do I answer {m[1].rstrip(".")} ({plain_heading(m[2])}){f" in {part[0]}" if part else ""} of {s.name}',
+            tidy(re.split(r' Item Numbers? \d', m[3])[0]),
             'procedure')]
     m = _RUN_IN.match(s.text)
     if not m or s.text.startswith('Item'): return []
@@ -1107,7 +1111,8 @@ _ORDERS = '(?:please )?' + _any('''submit|provide|include|file|attach|type|enter
     indicate|review|read|keep|do not|explain|answer|contact|call|visit|notify|describe|leave|print|refer|see|request|follow|add|skip|
     go|make|ensure|bring|report|give|mark|place|identify''').replace('(?:', '(', 1) + r'\b'
 _IF_YOU = re.compile(rf'(If|When|Before|After|In order to|To) (.*?), {_ORDERS}', re.I)
-_DO_IF = re.compile(rf'{_ORDERS} (.*?),? (if|only if|when|in order to|to show|to prove|to establish) (.*)', re.I)
+_DO_IF = re.compile(rf'{_ORDERS} (.*?),? (if|only if|when|in order to|to show|to prove|to establish) '
+    r'(?!available|applicable|any\b|necessary|known|needed|possible)(.*)', re.I)
 
 # %% ../nbs/01b_generate.ipynb #generate-order-rule
 def order_rule(
@@ -1131,18 +1136,15 @@ def order_rule(
     return [(f'what should you {lower_first(m[1])} {m[3]} {m[4].rstrip(".")}', tidy(s.text), 'evidence')]
 
 # %% ../nbs/01b_generate.ipynb #generate-rules
-RULES = (table_rule, item_rule, heading_rule, definition_rule, list_rule, order_rule, fee_rule, deadline_rule, age_rule, number_rule,
-    exemption_rule,
-    reason_rule, condition_rule, consequence_rule, evidence_rule, duty_rule, who_rule, permission_rule, topic_rule)
+RULES = (table_rule, item_rule, heading_rule, definition_rule, fee_rule, list_rule, order_rule, deadline_rule, age_rule, number_rule,
+    exemption_rule, reason_rule, condition_rule, consequence_rule, evidence_rule, duty_rule, who_rule, permission_rule, topic_rule)
 _OPENING_RULES = (item_rule, heading_rule, topic_rule)
 
 # %% ../nbs/01b_generate.ipynb #generate-first-person-parts
 _OBJECT = re.compile(r'\b(' + _any('''to|for|by|of|with|from|about|on|against|notify|inform|send|give|gives|issue|ask|requires?|request|
-    schedule|contact|allows?|help|represents?|assist(?:ed|ing|s)?|between|upon|than|told|permits?|tell|notifies|prevents?|sponsoring|
-    makes?|applies|including|name|naming|join|provided|making|affect|
-    mail''') + r') you\b(?! ' + _any('''are|were|have|had|will|may|
-    must|can|should|do|did|was|submit|file|want|need|filed|provide|claim|seek|list|answered|
-    receive|received|marked|select|selected''') + r'\b)')
+    schedule|contact|allows?|help|represents?|assist(?:ed|ing|s)?|between|upon|than|told|permits?|tell|notifies|prevents?|sponsoring|makes?|
+    applies|including|name|naming|join|provided|making|affect|mail''') + r') you\b(?! ' + _any('''are|were|have|had|will|may|must|can|
+    should|do|did|was|submit|file|want|need|filed|provide|claim|seek|list|answered|receive|received|marked|select|selected''') + r'\b)')
 _SWAPS = ((r'\byou are\b', 'I am'), (r'\byou were\b', 'I was'), (r'\bare you\b', 'am I'), (r'\bwere you\b', 'was I'), (r'\byour\b', 'my'),
     (r'\byours\b', 'mine'), (r'\byourself\b', 'myself'), (_OBJECT, r'\1 me'), (r'\b[Yy]ou\b', 'I'), (r'\bYour\b', 'My'))
 
@@ -1209,7 +1211,8 @@ def plain_words(
         seen.add(m[2])
         main, _, more = spelt.partition(' (')
         article = (('an ' if main[0] in 'AEIOaeio' else 'a ') if m[1] else '')
-        return f'{article}{main}{m[3] or ""} ({more.rstrip(")") + ", " if more else ""}{m[2]}{m[3] or ""})'
+        if m[3]: main = re.sub('^(.*?)( (?:of|for|to|involving) .*)?$', r'\1s\2', main)
+        return f'{article}{main} ({more.rstrip(")") + ", " if more else ""}{m[2]}{m[3] or ""})'
     said = _SHORT.sub(say, question)
     said = _RESIDENT.sub(lambda m: f'{"a " if m[1] else ""}lawful permanent resident{m[2]} (green card holder{m[2]})', said, count=1)
     return _ALIEN.sub(r'\1 noncitizen', said) if _pick(question, True, False) else said

@@ -61,7 +61,8 @@ def holders(
 
 # %% ../nbs/01c_grounding.ipynb #grounding-says
 def _says(doc, para, text):
-    "A stretch of one paragraph with what its references stand for."
+    "A stretch of one paragraph with what its references stand for; of a table the head and the last row."
+    if para['kind'] == 'table' and '\n' in text.strip(): text = '\n'.join((text.strip().split('\n')[0], text.strip().split('\n')[-1]))
     if doc.source_type != 'form_instructions': return resolve_references(fold(text), para['id'].split('#')[0])
     form = re.match(r'Form [A-Z]{1,4}-\w+(?: Supplement \w)?', para['id'])
     return agency_voice(fold(text), form[0] if form else '')
@@ -85,7 +86,7 @@ def closeness(
 ) -> float: # 0-1: the share of the answer's words that the span has in the same order; 1 for a quotation
     "How near the wording of `answer` is to `said`; a leading Yes or No does not count."
     answer = re.sub(r'^(?:Yes|No)[.,] |^The .* is: ', '', answer)
-    mine, theirs = (re.findall(r"[a-z0-9$][a-z0-9'$,.-]*", t.lower()) for t in (answer, said))
+    mine, theirs = (re.findall(r"[a-z0-9$](?:[a-z0-9'$,.-]*[a-z0-9])?", t.lower()) for t in (answer, said))
     blocks = SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
     return sum(b.size for b in blocks) / len(mine) if mine else 0.0
 
@@ -148,7 +149,7 @@ def _mismatch(question, lead, rule):
     "Whether a Yes or No does not fit the first sentence of its rule; only where the question asks for that sentence."
     first = rule[slice(*split_sentences(rule)[0])]
     words, asked = ({stem(w) for w in re.findall('[a-z]{4,}', t.lower())} for t in (first, question))
-    if len(words & asked) < 0.6 * len(words) or re.search(r'\bonly\b', first): return False
+    if len(words & asked) < 0.5 * len(words) or re.search(r'\bonly\b', first): return False
     clause = main_clause(first)
     denies = clause.negative if clause else bool(re.search(r'\b(?:not|no|never|cannot|nothing|neither|none)\b', first, re.I))
     return denies != (lead == 'No')
@@ -163,11 +164,13 @@ def contradicted(
     if closeness(answer, said) < _NEAR: return ''
     lead, rule = re.match(r'(?:(Yes|No)[.,] )?(.*)', answer, re.S).groups()
     if lead and _mismatch(question, lead, rule): return f'answer says {lead}, its rule says the opposite'
-    theirs = _placed(said, polarity_marks(said))
-    for mark, around in _placed(rule, polarity_marks(rule)):
+    theirs, cell = _placed(said, polarity_marks(said)), re.sub('^The .* is: ', '', rule)
+    for mark, around in _placed(rule, polarity_marks(rule)) + (_placed(cell, polarity_marks(cell)) if cell != rule else []):
         rivals = [(len(around & there), f) for f, there in theirs if f.unit == mark.unit]
         best = max((n for n, _ in rivals), default=0)
-        if best >= 4 and not any(n == best and f.value == mark.value for n, f in rivals): return f'answer turns round "{mark.text.strip()}"'
+        enough = min(4, max(2, len(around) - 1))
+        if best >= enough and not any(n == best and f.value == mark.value for n, f in rivals):
+            return f'answer turns round "{mark.text.strip()}"'
     return ''
 
 # %% ../nbs/01c_grounding.ipynb #grounding-ground
