@@ -39,9 +39,10 @@ def parse_xml(
     return root
 
 # %% ../nbs/00m_ecfr.ipynb #ecfr-inline
-INLINE = frozenset('E I B U SU FR AC FTREF XREF A EM STRONG SUP SUB SPAN REF DATE INLINE SMALL'.split()) # Tags inside a line
-_SUP = ('SU', 'SUP', 'FTREF')
+INLINE = frozenset('E I B U SU FR AC FTREF XREF A EM STRONG SUP SUB SPAN REF DATE INLINE SMALL TERM QUOTEDTEXT SHORTTITLE DEF ENTITY '
+    'HEADINGTEXT'.split()) # Tags inside a line
 def _flat(text): return re.sub(r'\s+', ' ', text or '')
+def _calls(tag, text): return tag in ('SU', 'SUP', 'FTREF') and bool(re.fullmatch(r'\s*(\d{1,2}|[a-z*])\s*', text or '')) # a footnote
 
 # %% ../nbs/00m_ecfr.ipynb #ecfr-lines
 def xml_lines(
@@ -50,7 +51,7 @@ def xml_lines(
     "All text below `el`, a line for each element that is not `INLINE`."
     def walk(e):
         tag = e.tag.upper()
-        gap = ' ' if tag in _SUP else '' if tag in INLINE else '\n'
+        gap = ' ' if _calls(tag, e.text) else '' if tag in INLINE else '\n'
         yield gap + _flat(e.text)
         for child in e: yield from walk(child); yield _flat(child.tail)
         yield gap
@@ -85,7 +86,7 @@ def marked(
     "The text of `el` with its italics marked; with `footnotes`, raised numbers as `[^1]`."
     tag, inner = el.tag.upper(), _flat(el.text) + ''.join(marked(c, footnotes) + _flat(c.tail) for c in el)
     if tag in ('I', 'EM') or tag == 'E' and el.get('T') == '03': return f'{_ON}{inner}{_OFF}' if inner.strip() else inner
-    if tag in _SUP and footnotes and re.fullmatch(r'\s*\w{1,2}\s*', inner): return f'[^{inner.strip()}]'
+    if footnotes and _calls(tag, inner): return f'[^{inner.strip()}]'
     return inner
 
 # %% ../nbs/00m_ecfr.ipynb #ecfr-order
@@ -148,7 +149,7 @@ def _flow(el, footnotes=False):
     "The content of `el` in order: lines of text, and the elements that are no part of a line."
     line = _flat(el.text)
     for child in el:
-        if child.tag.upper() in INLINE: line += marked(child, footnotes)
+        if all(c.tag.upper() in INLINE for c in child.iter()): line += marked(child, footnotes)
         else:
             if _plain(line): yield line.strip()
             yield child
@@ -163,7 +164,8 @@ def table_lines(
     "The lines of the table `el`."
     for item in _flow(el):
         if isinstance(item, str): yield _plain(item)
-        elif item.tag.upper() in ('TR', 'ROW', 'BOXHD'): yield '| ' + ' | '.join(' '.join(xml_lines(cell)) for cell in item) + ' |'
+        elif item.tag.upper() in ('TR', 'ROW', 'BOXHD') and not _plain((item.text or '') + ''.join(c.tail or '' for c in item)):
+            yield '| ' + ' | '.join(' '.join(xml_lines(cell)) for cell in item) + ' |'
         else: yield from table_lines(item)
 
 # %% ../nbs/00m_ecfr.ipynb #ecfr-law

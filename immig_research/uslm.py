@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from .ecfr import assemble, covered, number_repeats, parse_xml, table_lines, xml_lines
+from .ecfr import INLINE, assemble, covered, number_repeats, parse_xml, table_lines, xml_lines
 from .records import Document
 from .store import RawFile, Reject
 
@@ -43,14 +43,22 @@ class _Block:
 def _clean(text): return re.sub(r'\s+([,.;:)])(?=\s|$)', r'\1', ' '.join(text.split()))
 
 # %% ../nbs/00n_uslm.ipynb #uslm-inline
+def _is_inline(el):
+    "True for a part of a line, and for a footnote."
+    return el.get('type') == 'footnote' or el.tag not in _BLOCKS and all(map(_is_inline, el))
+
+def _part(el, foot):
+    "The text of `el` without its tail, set apart by blanks unless its tag is known to stand inside a line."
+    return _inline(el, foot) if el.tag.upper() in INLINE or el.tag == 'note' else f' {_inline(el, foot)} '
+
 def _inline(el, foot):
     "The text of `el` without its tail; the texts of footnotes go to the list `foot`."
     if el.tag == 'note':
         number = el.findtext('num') or ''
-        words = ''.join(_inline(c, foot) + (c.tail or '') for c in el if c.tag != 'num')
+        words = ''.join(_part(c, foot) + (c.tail or '') for c in el if c is not el.find('num'))
         foot.append(f'[^{number.strip()}] {_clean((el.text or "") + (el.find("num").tail or "" if number else "") + words)}')
         return ''
-    inner = (el.text or '') + ''.join(_inline(c, foot) + (c.tail or '') for c in el)
+    inner = (el.text or '') + ''.join(_part(c, foot) + (c.tail or '') for c in el)
     return f'[^{inner.strip()}]' if 'footnoteRef' in el.get('class', '') else inner
 
 # %% ../nbs/00n_uslm.ipynb #uslm-flow
@@ -58,8 +66,8 @@ def _flow(el):
     "The content of `el`: pairs of a line and its footnotes, and the elements that are no part of a line."
     line, foot = el.text or '', []
     for child in [*el, None]:
-        inside = child is not None and (child.tag not in _BLOCKS or child.get('type') == 'footnote')
-        if inside: line += _inline(child, foot)
+        inside = child is not None and _is_inline(child)
+        if inside: line += _part(child, foot)
         else:
             if _clean(line) or foot: yield _clean(line), foot
             if child is not None: yield child
