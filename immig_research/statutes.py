@@ -71,8 +71,8 @@ def enumerators(
 
 # %% ../nbs/00c_statutes.ipynb #statutes-mark
 _Step = namedtuple('_Step', 'style value first text') # An open list: its style, where it stands, where it began
-Mark = namedtuple('Mark', 'text style opens repeated', defaults=(None, False, False))
-Mark.__doc__ = "An enumerator: its `text`, a known `style`, whether it `opens` a list at once, whether its heading was `repeated`."
+Mark = namedtuple('Mark', 'text style opens repeated italic', defaults=(None, False, False, False))
+Mark.__doc__ = "An enumerator: its `text`, a known `style`, whether it `opens` a list at once, was `repeated` above, stands in `italic`."
 
 # %% ../nbs/00c_statutes.ipynb #statutes-continue
 def _continue(stack, style, value, text):
@@ -84,34 +84,37 @@ def _continue(stack, style, value, text):
         yield odd + sum(.6 for s in stack[i + 1:] if s.value == s.first), stack[:i] + (step._replace(value=value, text=text),)
 
 # %% ../nbs/00c_statutes.ipynb #statutes-begin
-def _begin(stack, style, value, text):
+def _begin(stack, style, value, text, order=STYLES):
     "The cost and the result of a new list of `style` inside the last item of `stack`."
-    down = STYLES.index(style) - (STYLES.index(stack[-1].style) if stack else -1)
+    down = order.index(style) - (order.index(stack[-1].style) if stack else -1)
     odd = .4 * (down - 1) if down > 0 else 1.5
     known = 2.5 if any(s.style == style for s in stack) else 0
     return odd + known + (0 if value == 1 else 5), stack + (_Step(style, value, value, text),)
 
 # %% ../nbs/00c_statutes.ipynb #statutes-ways
-def _ways(stack, mark, opened):
+def _ways(stack, mark, opened, order):
     "Every way to read `mark` after `stack`; `opened` tells that it must begin a list."
     if mark.repeated: yield .5, stack
     for style, value in readings(mark.text):
+        if mark.italic and f'{style} italic' in order: style += ' italic'
+        if style not in order: continue
         if mark.style not in (None, style): continue
         if mark.style == 'a': stack = stack[:1] if stack[:1] and stack[0].style == 'a' else ()
         for cost, new in _continue(stack, style, value, mark.text): yield cost + (3 if opened else 0), new
-        if not (mark.style == 'a' and stack): yield _begin(stack, style, value, mark.text)
+        if not (mark.style == 'a' and stack): yield _begin(stack, style, value, mark.text, order)
 
 # %% ../nbs/00c_statutes.ipynb #statutes-paths-resolve
 def resolve_paths(
     marks: Sequence[Mark], # The enumerators of one section, in order
+    order: Sequence[str] = STYLES, # The styles from wide to narrow; '1 italic' is for a mark in italics
 ) -> list[tuple[str, ...]]: # The path of each: ('b', '1', 'A')
-    "Find the most regular numbering of all `marks`."
+    "Find the most regular numbering of all `marks` where levels are styled in `order`."
     best, opened = {(): (0, None)}, False
     trail = []
     for mark in marks:
         new = {}
         for stack in best:
-            for cost, after in _ways(stack, mark, opened):
+            for cost, after in _ways(stack, mark, opened, order):
                 total = best[stack][0] + cost
                 if after not in new or total < new[after][0]: new[after] = (total, stack)
         floor = min((c for c, _ in new.values()), default=0)

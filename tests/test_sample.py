@@ -88,7 +88,8 @@ def test_written_pairs_cover_all_strata_and_documents(written, manifest):
     assert len(written) >= 60
     assert {row['immigration_subtopic'] for row in written} == STRATA
     assert len({row['qa_id'] for row in written}) == len({row['question'] for row in written}) == len(written)
-    assert {row['raw_path'] for row in written} == {row['path'] for row in manifest}
+    shown = {row['path'] for row in manifest if row.get('note') == 'shows the format; no pairs are written about it'}
+    assert {row['raw_path'] for row in written} == {row['path'] for row in manifest} - shown
 
 
 def test_every_written_span_stands_once_in_its_file(written, texts):
