@@ -142,13 +142,13 @@ _LETTERS = {'Personal Responsibility and Work Opportunity Reconciliation Act': '
     'Child Status Protection Act': 'CSPA', 'American Competitiveness and Workforce Improvement Act': 'ACWIA',
     'American Competitiveness in the Twenty-First Century Act': 'AC21', 'Trafficking Victims Protection Act': 'TVPA',
     'Trafficking Victims Protection Reauthorization Act': 'TVPRA', 'Homeland Security Act': 'HSA'}
-_WORDS = r"(?:[A-Z][A-Za-z’'.&-]+,?\s+(?:(?:and|of|for|the|to|in|on|from|by|with|against|&)\s+){0,3}){1,14}"
+_WORDS = r"(?:[A-Z][A-Za-z’'.&-]+,?(?!\s*\n\s*\n)\s+(?:(?:and|of|for|the|to|in|on|from|by|with|against|&)\s+){0,3}){1,14}"
 _NAME = rf'(?:{"|".join(_LETTERS.values())}|{_WORDS}Act)\b(?:\s+of\s+\d{{4}}(?!\d))?(?:\s*\([A-Z][A-Z0-9]{{2,7}}\))?'
 _INA = r'(?:INA\b|I\.N\.A\.|Immigration\s+(?:and|&)\s+Nationality\s+Act\b(?:\s+of\s+1952)?(?:\s*\((?:the\s+)?[“"]?(?:INA|Act)[”"]?\))?)'
 
 def _act(name):
     "The one spelling of an act's name; INA for the Act itself."
-    name = re.sub(r'\s*\([A-Z0-9]+\)$|^[Tt]he\s+', '', ' '.join(name.split()))
+    name = re.sub(r'\s*\([A-Z0-9]+\)$|^(?:(?:See|Under|Both|In|Of|By|And|Cf\.|[Tt]he)\s+)+', '', ' '.join(name.split()))
     plain = re.sub(r' of \d{4}$', '', name)
     return 'INA' if re.fullmatch(_INA, plain) else _LETTERS.get(plain, plain if plain in _LETTERS.values() else name)
 
@@ -195,7 +195,7 @@ def _sections(text, left):
         elif m['part']: continue
         elif of['this'] or of['title']: yield from _cite('usc', f'{of["title"] or 8} U.S.C.', text, m.start(), items, of.end())
         elif of['ina'] or _act(of['act']) == 'INA':
-            if _AN_INA.match(items[0][2]): yield from _cite('ina', 'INA', text, m.start(), items, of.end())
+            if re.match(r'\d{3}(?!\d)', items[0][2]): yield from _cite('ina', 'INA', text, m.start(), items, of.end())
             else: left.append((m, items))
         else: yield from _cite('act', _act(of['act']), text, m.start(), items, of.end())
 
