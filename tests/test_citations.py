@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from immig_research.citations import (index_documents, ina_to_usc, normalize_citation, parse_citations, resolve, score_citations,
-    usc_to_ina)
+from immig_research.citations import (
+    ina_to_usc,
+    index_documents,
+    normalize_citation,
+    parse_citations,
+    resolve,
+    score_citations,
+    usc_to_ina,
+)
 from immig_research.records import BadInput, Document
 
 SPELLINGS = [

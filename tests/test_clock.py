@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from immig_research.clock import (Version, anchor, as_of, changed_documents, intervals_from_history, intervals_from_versions, known_history, recall,
-    recall_files)
+from immig_research.clock import (
+    Version,
+    anchor,
+    as_of,
+    changed_documents,
+    intervals_from_history,
+    intervals_from_versions,
+    known_history,
+    recall,
+    recall_files,
+)
 from immig_research.records import BadInput, Document, Judgment, QAPair, write_jsonl
 
 DAYS = st.dates(date(2017, 1, 1), date(2026, 12, 31)).map(date.isoformat)
