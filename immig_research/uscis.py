@@ -341,7 +341,9 @@ def read_form_pdf(
     form, pages = f'{m[1]}-{m[2]}'.upper(), pdf_lines(data)
     everything = [n for _, lines in pages for n in lines]
     if not everything: raise Reject('PDF without text: its pages are pictures')
-    kept = [([n for n in lines if not (_FOOTER.search(n.text) or _AGENCY.match(n.text))], width) for width, lines in pages]
+    head = max((n.y for n in pages[0][1]), default=0) - 150 # The agency's head; below it 'Form I-485' is a box to tick
+    kept = [([n for n in lines if not (_FOOTER.search(n.text) or n.page == 0 and n.y > head and _AGENCY.match(n.text))], width)
+        for width, lines in pages]
     blocks = form_blocks([n for lines, width in kept for n in reading_order(lines, width)], f'Form {form}')
     issued = edition(everything)
     path = [f'Form {form}', 'Form'] + ([f'Edition {issued[5:7]}/{issued[8:]}/{issued[2:4]}'] if issued else [])

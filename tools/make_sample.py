@@ -6,8 +6,8 @@
 
 Sources are in tools/sample: `<form>instr.txt` (text of a PDF), `<chapter>.print.txt` (of a browser's print),
 `meta-*.jsonl` (manifest rows without sha256 and bytes) and `written-*.jsonl` (hand-written pairs).
-Markdown, text and HTML files of the store are written by hand and only hashed here. The PDFs are drawn without a library, so that no version of one can
-change their bytes: base-14 fonts, no compression, no dates.
+Markdown, text and HTML files of the store are written by hand and only hashed here. The PDFs are drawn
+without a library, so that no version of one can change their bytes: base-14 fonts, no compression, no dates.
 """
 import argparse, hashlib, json, sys
 from pathlib import Path
