@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from immig_research.store import RawFile, Reject, read_bytes, read_store, sample_store
-from immig_research.uscis import form_name, read_instructions_pdf, read_instructions_text, read_manual_text
+from immig_research.uscis import form_name, read_alert_text, read_instructions_pdf, read_instructions_text, read_manual_text
 
 CHAPTER = RawFile('uscis-policy-manual', 'https://www.uscis.gov/policy-manual/volume-12-part-d-chapter-9',
     'pm/volume-12-part-d-chapter-9.txt',
@@ -199,6 +199,19 @@ def test_text_twin_has_the_same_key():
     assert (doc.doc_id, doc.citation, doc.as_of) == ('uscis-forms:i-485-instructions', 'Form I-485 Instructions', '2026-06-01')
     assert texts(doc) == ['Who May File Form I-485?', 'You may file if you are in the United States and take no means-tested benefits.',
         'VAWA self-petitioners: You sign your own form.']
+    check_tiling(doc)
+
+
+def test_alert_number_raised_and_note_below():
+    raw = replace(FORM, path='uscis-forms/alert.txt', media_type='text/plain')
+    lines = ['December 19, 2022 PA-2022-27', 'Policy Alert', 'SUBJECT: Public Charge', 'Background',
+        'The rule says what the agency means by the words that the statute uses and does not define.', '1',
+        'It takes effect on the day after.', '2 For', 'cases filed before, the old guidance goes on.', 'Policy Highlights', '1 See 8 CFR 212.21(a).', '2 See 64 FR 28689.',
+        '• Describes the rule.']
+    doc = read_alert_text(raw, '\n'.join(lines).encode())
+    assert [p['id'] for p in doc.paragraphs if p['kind'] == 'note'] == ['PA-2022-27, n. 1', 'PA-2022-27, n. 2']
+    assert all(p['ref'].startswith('PA-2022-27, Background') for p in doc.paragraphs if p['kind'] == 'note')
+    assert 'after. For cases filed before' in doc.text and texts(doc)[-1] == '• Describes the rule.'
     check_tiling(doc)
 
 

@@ -4,10 +4,10 @@
     python tools/make_sample.py            write into immig_research/sample
     python tools/make_sample.py --check    write nothing, exit 1 if a file differs from what would be written
 
-Sources are in tools/sample: `<form>instr.txt` (text of a PDF), `meta-*.jsonl` (manifest rows without
-sha256 and bytes) and `written-*.jsonl` (hand-written pairs). Markdown and text files of the store are
-written by hand and only hashed here. The PDFs are drawn without a library, so that no version of one can
-change their bytes: base-14 fonts, no compression, no dates.
+Sources are in tools/sample: `<form>instr.txt` (text of a PDF), `<chapter>.print.txt` (of a browser's print),
+`meta-*.jsonl` (manifest rows without sha256 and bytes) and `written-*.jsonl` (hand-written pairs).
+Markdown, text and HTML files of the store are written by hand and only hashed here. The PDFs are drawn
+without a library, so that no version of one can change their bytes: base-14 fonts, no compression, no dates.
 """
 import argparse, hashlib, json, sys
 from pathlib import Path
@@ -129,6 +129,107 @@ def make_pdf(path):
     return write_objects(objects)
 
 
+def flow(text, size, room):
+    "Lines of `text` as lists of (x, word, is it a footnote's mark); a mark `[1]` stands right behind its word."
+    lines, x, blank = [[]], 0, text_width(' ', 'F1', size)
+    for word in text.replace('[', ' [').split() if not text.startswith('[^') else text.split():
+        mark = word.startswith('[') and word.endswith(']') and word[1:-1].isdigit()
+        wide = text_width(word, 'F1', 9 if mark else size)
+        if lines[-1] and not mark and x + wide > room: lines.append([]); x = 0
+        lines[-1].append((x - blank + 1 if mark else x, word, mark))
+        x += wide + 2 if mark else wide + blank
+    return lines
+
+
+class Print:
+    "Pages as a browser prints them: text from above, marks of footnotes drawn after it, then head and foot."
+    def __init__(self): self.pages, self.marks, self.y = [''], [[]], 735
+
+    def room(self, height):
+        "Go to a new page unless `height` points are left."
+        if self.y - height >= 36: return
+        self.pages.append(''); self.marks.append([]); self.y = 750
+
+    def line(self, words, left, size):
+        "Draw one line of `words`."
+        plain = ''
+        for x, word, mark in words:
+            if mark: self.marks[-1].append(show(word, left + x, self.y + 4.5, size=9))
+        run, start = [], None
+        for x, word, mark in [*words, (0, '', True)]:
+            if mark:
+                if run: plain += show(' '.join(run), left + start, self.y, size=size)
+                run, start = [], None
+            else:
+                start = x if start is None else start
+                run.append(word)
+        self.pages[-1] += plain
+
+    def paragraph(self, text, left=31.5, size=12, leading=18, after=12, bullet=False):
+        "Draw `text`."
+        for i, words in enumerate(flow(text, size, 581 - left)):
+            self.room(leading)
+            self.line(words, left, size)
+            if bullet and not i: self.pages[-1] += f'{left - 12.75:.2f} {self.y + 1.5:.2f} 3.75 3.75 re f\n'
+            self.y -= leading
+        self.y -= after
+
+    def table(self, rows):
+        "Draw `rows` of cells, each in its rules."
+        wide = 549.0/len(rows[0])
+        for row in rows:
+            cells = [flow(cell, 12, wide - 26) for cell in row]
+            high = 18*max(map(len, cells)) + 24
+            self.room(high)
+            top, low = self.y + 14, self.y + 14 - high
+            for i, cell in enumerate(cells):
+                left = 31.5 + i*wide
+                for x0, y0, w, h in ((left, low, wide, .75), (left, top - .75, wide, .75), (left, low, .75, high),
+                                     (left + wide - .75, low, .75, high)):
+                    self.pages[-1] += f'{x0:.2f} {y0:.2f} {w:.2f} {h:.2f} re f\n'
+                middle = (top + low)/2 + 9*len(cell) - 13
+                keep = self.y
+                for j, words in enumerate(cell):
+                    self.y = middle - 18*j
+                    self.line(words, left + 12.75, 12)
+                self.y = keep
+            self.y = low - 14
+        self.y -= 16
+
+
+def make_print(path):
+    "Bytes of the PDF that a browser would print of the chapter in the source `path`."
+    head, _, body = path.read_text(encoding='ascii').partition('\n\n')
+    fields, out, table = dict(line.split(': ', 1) for line in head.splitlines()), Print(), []
+    out.paragraph(fields['trail'], left=28.5, after=15)
+    for line in [*body.splitlines(), f"Current as of {fields['current']}"]:
+        if line.startswith('| '): table.append(line.strip('| ').split(' | ')); continue
+        if table: out.table(table); table = []
+        if line.startswith('# '):
+            out.y -= 12
+            out.paragraph(line[2:], size=30, leading=30)
+            for tab in fields['tabs'].split(' | '): out.paragraph(tab, after=6)
+            out.y -= 24
+        elif line.startswith('## ') or line == 'Footnotes':
+            out.y -= 18
+            out.paragraph(line.removeprefix('## '), size=23.25, leading=24, after=9)
+        elif line.startswith('### '): out.y -= 12; out.paragraph(line[4:], size=16.5, leading=21, after=6)
+        elif line.startswith('- '): out.paragraph(line[2:], left=55.5, after=6, bullet=True)
+        else: out.paragraph(line, left=440 if line.startswith('Current as of') else 31.5)
+    kids = ' '.join(f'{5 + 2*i} 0 R' for i in range(len(out.pages)))
+    objects = ['<< /Type /Catalog /Pages 2 0 R >>', f'<< /Type /Pages /Kids [{kids}] /Count {len(out.pages)} >>']
+    objects += [f'<< /Type /Font /Subtype /Type1 /BaseFont /{name} /Encoding /WinAnsiEncoding >>' for name in ('Times-Roman', 'Times-Bold')]
+    title = fields['trail'].split(' > ')[-1] + ' | USCIS'
+    for i, page in enumerate(out.pages):
+        drawn = page + (show('MENU', 536, 757, size=10) if not i else '') + ''.join(out.marks[i])
+        drawn += show(fields['printed'], 24, 769.5, size=8) + show(title, 240, 769.5, size=8)
+        drawn += show(fields['url'], 24, 16.5, size=8) + show(f'{i + 1}/{len(out.pages)}', 577, 16.5, size=8)
+        objects.append(f'<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {WIDTH} {HEIGHT}] '
+                       f'/Resources << /Font << /F1 3 0 R /F2 4 0 R >> >> /Contents {6 + 2*i} 0 R >>')
+        objects.append(f'<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream')
+    return write_objects(objects)
+
+
 def write_objects(objects):
     "A PDF file of the numbered `objects`; the first one is the catalog."
     out, places = '%PDF-1.5\n', []
@@ -144,6 +245,7 @@ def write_objects(objects):
 def build(sources=SOURCES, sample=SAMPLE):
     "Path in the store -> bytes of every file that is made from `sources`; hand-written files are read from `sample`."
     made = {f'uscis-forms/{path.stem}.pdf': make_pdf(path) for path in sorted(sources.glob('*instr.txt'))}
+    made |= {f'uscis-policy-manual/{path.stem}.pdf': make_print(path) for path in sorted(sources.glob('*.print.txt'))}
     manifest = []
     for meta in sorted(sources.glob('meta-*.jsonl')):
         for row in rows(meta):
