@@ -2,6 +2,7 @@
 import hashlib, importlib.util, json
 from pathlib import Path
 
+import openpyxl
 import pypdfium2
 import pytest
 
@@ -24,6 +25,9 @@ def rows(name):
 def folded(path):
     "Text of the store's file `path` with whitespace folded."
     file = SAMPLE/path
+    if file.suffix == '.xlsx':
+        book = openpyxl.load_workbook(file, read_only=True)
+        return ' '.join(str(v) for sheet in book.worksheets for row in sheet.iter_rows(values_only=True) for v in row if v is not None)
     if file.suffix != '.pdf': return ' '.join(file.read_text(encoding='utf-8').split())
     with pypdfium2.PdfDocument(file) as pdf:
         return ' '.join(' '.join(page.get_textpage().get_text_range() for page in pdf).split())

@@ -76,4 +76,4 @@ def test_bytes_are_checked(tmp_path):
 
 def test_the_sample_is_part_of_the_package():
     raws = read_store(sample_store())
-    assert len(raws) >= 45 and {r.source_id for r in raws} == {'uscode', 'uscis-policy-manual', 'uscis-forms'}
+    assert len(raws) >= 45 and {r.source_id for r in raws} >= {'uscode', 'uscis-policy-manual', 'uscis-forms'}
