@@ -42,6 +42,7 @@ _NUMBERED = re.compile(r'\b(?:Numbers?|Items?|Parts?|and|through|under|in|see|or
 def _goes_on(before, after):
     "Whether the full stop between `before` and `after` belongs to a word or a number."
     word = re.search(r'[\w.&]*$', before)[0].lower()
+    if word in ('no', 'nos'): return after[:1].isdigit()
     alone = len(word) == 1 and word.isalpha() or word.isdigit() and not before[:-len(word)].strip()
     return bool(_NUMBERED.search(before)) or (word in _ABBREVIATIONS or alone) and not (word.startswith('u.s') and _STARTERS.match(after))
 
@@ -121,6 +122,7 @@ _POINTERS = re.compile(r'\b(?:' + '|'.join((
     _any('tables?|charts?|lists?|sections?|categories|factors|information|instructions|paragraphs?|see|and|in|or|appendix')
         + r' (?:above|below)(?=[.,;:)]| (?:is|are|provides?|lists?|shows?|describes?|for|to|illustrates?|summarizes?)\b|$)',
     r'see also\b', r'the (?:table|chart)s?\b', r'the (?:following|above|below)\b(?!-)', r'as follows\b',
+    r'the (?:first|second|third|fourth|other) (?:form|type|step|category|group|part|requirement|exception|situation|case)\b',
     r'(?:last|first|second|third) sentence\b')) + ')', re.I)
 
 # %% ../nbs/01b_generate.ipynb #generate-demonstratives
@@ -130,8 +132,8 @@ _THAT = re.compile(r'\b[Tt]hat (' + _any('''presumption|requirement|period|provi
     date|time|case|person|alien|individual|applicant|child|determination|decision|notice|application|petition|form|country|purpose|
     fiscal year|year|term|act|offense|basis|rule|category|document|fee|request|subchapter|chapter|title|agency|office|officer|court|
     state|entity|employer|visa''') + r')\b')
-_SUCH = re.compile(r'\b[Ss]uch (?:an? )?(?!' + _any('''as|that|time|terms|conditions|manner|way|form|regulations|information|
-    circumstances|rules|fees?|other|additional|sums?|amounts?|procedures|extent|places?''') + r'\b)((?:[a-z]+ ){0,2}?[a-z]+)')
+_SUCH = re.compile(r'\b[Ss]uch (?:an? )?(?!(?:as|that|other|additional|time|extent|manner|way)\b|(?:[\w,]+ ){1,6}as\b)((?:[a-z]+ '
+    r'){0,2}?[a-z]+)')
 
 def _unmet(m, text):
     "Whether no noun of the phrase `m` stands before it."
@@ -680,7 +682,8 @@ def definition_rule(
 # %% ../nbs/01b_generate.ipynb #generate-condition-split
 _IF = re.compile(r',? (only if|only when|if|when|unless|provided that|provided (?=the|he|she|they|it|you|USCIS|an?\b)|as long as|so '
     r'long as|only after|except) '
-    r'(?!' + _any('necessary|appropriate|any|applicable|available|possible|needed|so|ever|practicable|feasible|requested|warranted|'
+    r'(?!' + _any('it becomes|it is (?:necessary|appropriate)|necessary|appropriate|any|applicable|available|possible|needed|so|ever|'
+    'practicable|feasible|requested|warranted|'
     'required|not') + r'\b)')
 _LIST_IF = re.compile(r',? (if|only if|when|unless)(?: (?:the|that|he|she|it|such|any|one|all|each|an?|both|either)\b.*)?$')
 _NO_RULE = re.compile(r'(?:to determine|as|even|and|or|but|whether|see|,)$|\b(?:whether|determines? (?:that|whether))\b|'
@@ -889,11 +892,11 @@ def duty_rule(
     if _words(subject) >= 6 and re.search(r'\b(?:who|whose|seeking|applying|that|which|with|under|for)\b', subject):
         return [(core, tidy(s.text), kind)]
     if _IN_CASE.match(clause.lead) and _fits(clause.lead, 3, 30): return [(f'{core} {lower_first(clause.lead)}', tidy(s.text), kind)]
-    m = _WHEN.search(clause.rest) if s.kind != 'list' else None
+    m = _WHEN.search(clause.rest) if s.kind != 'list' and not re.match('If|When', clause.lead) else None
     if not m: return []
     before, tail = clause.rest[:m.start()], clause.rest[m.end():]
     timed = m[1] not in ('before', 'after', 'upon') or re.search(r'\b(?:is|are|has|have|\w+ing|\w+ed|\w+es|\w+[^s]s)\b', tail)
-    if not timed or not _fits(before, 3, 40) or not _fits(tail, 4,
+    if not timed or re.search(f'{_SPAN}$', before) or not _fits(before, 3, 40) or not _fits(tail, 4,
     30) or _NOT_A_TIME.search(before) or re.search(r'[;:]|, (?:and|or|but|unless|except)\b', tail):
         return []
     return [(f'{core} {m[1]} {tail}', tidy(s.text), kind)]
@@ -1220,7 +1223,7 @@ def plain_words(
 # %% ../nbs/01b_generate.ipynb #generate-fault-parts
 _CUT = re.compile(r'\b' + _any('''the|of|and|that|to|or|an?|if|by|with|as|for|in|from|than|such|whether|who|which|is|are|be|when|unless|
     except|on|at|not|into|under|any|their|his|its|concerning|enabling|regarding|including|so|this|have|has|been|only|about|between|
-    upon|through|because|her|my|your|those|these|other|all|no|each|setting forth|identifying''') + r'\?$')
+    upon|through|because|her|my|your|those|these|other|all|no|each|setting forth|identifying''') + r'\?$| \((?:[A-Za-z]|\d|[ivx]+)\)\?$')
 _HANGING = re.compile(r'(?:^|, )(?!(?:is|was) it )(?:\w+ ){1,4}(?:it|they|them|he|she|him)\b', re.I)
 _ELSEWHERE = re.compile(r'\b(?:see|refer to) (?:section|chapter|part|volume|appendix|footnote)s?\b', re.I)
 

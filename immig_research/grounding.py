@@ -117,7 +117,7 @@ def unsupported(
         rivals = [(0 if fact.kind == 'citation' else len(around & there), f) for f, there in theirs if f.kind == fact.kind
             or same_fact(f, fact)]
         best = max((n for n, _ in rivals), default=0)
-        enough = best / 2 if strict else 0
+        enough = best - (best > 3) if strict else 0
         if any(same_fact(f, fact) for f in known) or any(n >= enough and same_fact(f, fact) for n, f in rivals): continue
         rival = next((f for n, f in rivals if n == best and best), None)
         return f'answer states {fact}, span has {rival} there' if rival else f'answer states {fact}, span does not'

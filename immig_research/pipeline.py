@@ -38,7 +38,7 @@ class RunRecipe:
     needs_store: bool = True     # False where the packaged sample store is the default
 
 RUN_RECIPES = {r.name: r for r in (
-    RunRecipe('quickstart', train='quickstart', max_new_tokens=96, needs_store=False),
+    RunRecipe('quickstart', train='quickstart', max_new_tokens=64, needs_store=False),
     RunRecipe('laptop', train='laptop'),
     RunRecipe('toy', train='toy', model='toy', sample='20', max_new_tokens=12, needs_store=False),
 )}

@@ -22,6 +22,7 @@ import os
 import random
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,6 +144,8 @@ def load_base(
     "Load the model `name` in `dtype`; an adapter is merged into its base in float32."
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+    logging.disable_progress_bar()
     if str(name) == 'toy': model, tokenizer = toy_model()
     elif (model_folder(name)/'adapter_config.json').exists():
         from peft import PeftModel
@@ -194,7 +197,7 @@ class TrainRecipe:
 
 # %% ../nbs/02_train.ipynb #train-recipes
 RECIPES = {r.name: r for r in [
-    TrainRecipe('quickstart', pairs=240, eval_pairs=32, max_length=384),
+    TrainRecipe('quickstart', pairs=160, eval_pairs=32, max_length=384),
     TrainRecipe('laptop', pairs=6000, eval_pairs=200, batch_size=16),
     TrainRecipe('seed-v1', lora_r=8, lora_alpha=32, lora_dropout=0.05, target_modules=('q_proj', 'v_proj'), batch_size=1,
         learning_rate=1e-4, warmup=0.0, schedule='constant', quantize='int8', eval_pairs=None, prompt='seed'),
@@ -393,6 +396,7 @@ def add_lora(
     missing = [t for t in recipe.target_modules if t not in names]
     if missing: raise BadInput(f'the model has no layers named {", ".join(missing)}: set target_modules')
     torch.manual_seed(recipe.seed)
+    warnings.filterwarnings('ignore', message='`is_gradient_checkpointing`') # PEFT reads a name that transformers renamed
     return get_peft_model(model, LoraConfig(r=recipe.lora_r, lora_alpha=recipe.lora_alpha, lora_dropout=recipe.lora_dropout,
         target_modules=list(recipe.target_modules), task_type='CAUSAL_LM'))
 
@@ -555,7 +559,7 @@ def save_adapter(
     "Write the adapter of `model` as safetensors, with the `record` of what it was made from."
     folder = Path(folder)
     model.peft_config['default'].base_model_name_or_path = record['base']
-    model.save_pretrained(folder, safe_serialization=True)
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False) # Else PEFT asks the Hub for the base's config
     (folder/'README.md').unlink(missing_ok=True) # PEFT's empty card
     config = json.loads((folder/'adapter_config.json').read_text())
     config['target_modules'] = sorted(config['target_modules']) # A set: its order changes from run to run
