@@ -116,7 +116,8 @@ _POINTERS = re.compile(r'\b(?:' + '|'.join((
     r'Act|title)\b',
     r'(?:preceding|previous|foregoing) (?:sentence|paragraph|section|chapter|provision|subsection)s?\b',
     _any('above-mentioned|aforementioned|aforesaid|latter|hereinafter|herein|hereof|thereunder|hereunder|hereinbefore') + r'\b',
-    _any('described|listed|mentioned|noted|discussed|stated|outlined|provided|set forth|specified|defined|referred to|shown|enumerated|'
+    _any('described|detailed|listed|mentioned|noted|discussed|stated|outlined|provided|set forth|specified|defined|referred to|shown|'
+    'enumerated|'
     'identified')
         + r' (?:above|below|earlier|previously|in th(?:is|ese|at)\b)',
     _any('tables?|charts?|lists?|sections?|categories|factors|information|instructions|paragraphs?|see|and|in|or|appendix')
@@ -615,6 +616,7 @@ def invert(
     elif aux == 'shall' and not rest.startswith('have ') and (is_agent(clause.subject) or is_person(clause.subject)):
         aux = 'may' if clause.negative else 'must'
     elif aux == 'shall': aux = 'do' if many else 'does'
+    if re.search(r', (?:in|after|upon|with|through|under|as) [^,]*$', subject): subject += ','
     if aux in ('have', 'has') and not _PARTICIPLE.match(rest): aux, rest = ('do' if many else 'does'), f'have {rest}'
     return re.sub(r'\s+', ' ', f'{aux} {subject} {rest}').strip()
 
@@ -781,7 +783,8 @@ def deadline_rule(
     if not m or m.re is _DEADLINE and re.match(' of', clause.rest[m.end():]) and m[1] != 'within': return []
     before, after = clause.rest[:m.start()], clause.rest[m.end():]
     if not _fits(before, 1, 40) or _OPEN_CLAUSE.search(before) or before.count('(') != before.count(')'): return []
-    if m.re is _DURATION: return [] if ',' in after[:120] else [(f'for how long {_ask(clause, before)}', tidy(s.text), 'duration')]
+    during = 'during what period' if 'during' in m[0] else 'for how long'
+    if m.re is _DURATION: return [] if ',' in after[:120] else [(f'{during} {_ask(clause, before)}', tidy(s.text), 'duration')]
     ahead = re.match(r',? (?:before|prior|in advance)', after)
     ask = 'how far ahead' if ahead else _pick(before, 'within what time', 'how quickly',
         'by when') if m[1] == 'within' else 'within what time' if after else 'for how long'
@@ -888,6 +891,7 @@ def duty_rule(
         return []
     subject, aux, agent = lower_first(clause.subject), clause.aux.replace('shall', 'must'), is_agent(clause.subject)
     if not agent and (not is_person(subject) or aux == 'will'): return []
+    if re.search(r', (?:in|after|upon|with|through|under|as) [^,]*$', subject): subject += ','
     core, kind = f'what {aux} {subject} do', 'procedure' if agent else 'condition'
     if _words(subject) >= 6 and re.search(r'\b(?:who|whose|seeking|applying|that|which|with|under|for)\b', subject):
         return [(core, tidy(s.text), kind)]
