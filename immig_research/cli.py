@@ -148,7 +148,7 @@ def verify(
     "A verdict for every citation in a text."
     found = verify_stage.verify_file(file, corpus or data_dir()/'corpus', as_of=as_of)
     if json: return found
-    rows = [{k: v for k, v in row.items() if k in ('verdict', 'text', 'normal', 'reason')} for row in found['verdicts']]
+    rows = [{k: v for k, v in row.items() if k in ('verdict', 'text', 'citation', 'why')} for row in found['verdicts']]
     return {'citations': rows, 'checked': found['counts']['line']}
 
 # %% ../nbs/06_cli.ipynb #cli-recall
