@@ -3,7 +3,16 @@ import json
 
 import pytest
 
-from immig_research.community import api_posts, best_answers, data_rows, dump_posts, post_license, question_answer, read_hf_rows, read_stackexchange
+from immig_research.community import (
+    api_posts,
+    best_answers,
+    data_rows,
+    dump_posts,
+    post_license,
+    question_answer,
+    read_hf_rows,
+    read_stackexchange,
+)
 from immig_research.records import Document
 from immig_research.store import RawFile, Reject, read_bytes, read_store, sample_store
 

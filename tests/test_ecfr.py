@@ -4,10 +4,23 @@ import os
 from html import escape
 
 import pytest
+from tiling import check_tiling
 
 from immig_research.chunk import chunk_document
-from immig_research.ecfr import (covered, drop_contents, ecfr_date, ecfr_urls, parse_xml, read_ecfr_xml, read_structure, read_versions,
-    split_runs, version_intervals, with_interval, xml_lines)
+from immig_research.ecfr import (
+    covered,
+    drop_contents,
+    ecfr_date,
+    ecfr_urls,
+    parse_xml,
+    read_ecfr_xml,
+    read_structure,
+    read_versions,
+    split_runs,
+    version_intervals,
+    with_interval,
+    xml_lines,
+)
 from immig_research.records import BadInput, Document
 from immig_research.store import RawFile, Reject, read_bytes, read_store
 
@@ -29,16 +42,6 @@ def law(body):
     "Kind, place and first words of each paragraph below the heading."
     doc = read(body)
     return [(p['kind'], p['id'].removeprefix('8 CFR 9.1'), doc.text[p['start']:p['end']][:16]) for p in doc.paragraphs[1:]]
-
-
-def check_tiling(doc):
-    end = 0
-    for p in doc.paragraphs:
-        text = doc.text[p['start']:p['end']]
-        assert text and text == text.strip() and p['start'] >= end and not doc.text[end:p['start']].strip()
-        end = p['end']
-    assert end == len(doc.text) and len({p['id'] for p in doc.paragraphs}) == len(doc.paragraphs)
-    assert all(p['id'].startswith(doc.citation) for p in doc.paragraphs) and not {'\x02', '\x03'} & set(doc.text)
 
 
 def places(marks):
@@ -127,7 +130,7 @@ def test_tables_of_both_kinds():
         doc = read(P('(a) The fees are:') + table + P('(b) Pay.'))
         cut = [(p['kind'], p['id'], doc.text[p['start']:p['end']]) for p in doc.paragraphs]
         assert cut[2] == ('table', '8 CFR 9.1(a)#2', 'Fees\n| Form | Fee |\n| I-9 | $5 |') and doc.coverage == 1.0
-        check_tiling(doc)
+        check_tiling(doc, own=True)
 
 
 def test_a_table_of_contents_goes_and_a_list_stays():
@@ -143,7 +146,7 @@ def test_a_table_of_contents_goes_and_a_list_stays():
 def test_nothing_is_lost_in_an_unknown_tag():
     doc = read('loose <NEW><LI>inside <I>it</I></LI>tail</NEW><P>(a) Law <MATH>x</MATH> on.</P>')
     assert doc.coverage == 1.0 and all(w in doc.text for w in ('loose', 'inside it', 'tail', 'x', 'on.'))
-    check_tiling(doc)
+    check_tiling(doc, own=True)
 
 
 def test_coverage_sees_a_dropped_line():
@@ -175,7 +178,7 @@ def test_both_shapes_give_the_same_documents():
     assert part[1].section_path == ['Title 8', 'PART 9—VISITS', 'Subpart A—All', '§ 9.1 Visits.']
     assert {d.as_of for d in whole} == {'2025-01-31'} and 'Source: 1 FR 1.' in whole[1].text and '2015' not in ''.join(d.text for d in whole)
     assert whole[3].title == '8 CFR 9.2-9.9: [Reserved]' and [p['kind'] for p in whole[3].paragraphs] == ['heading']
-    for doc in whole: check_tiling(doc)
+    for doc in whole: check_tiling(doc, own=True)
 
 
 def test_appendices_and_the_immigration_courts():
@@ -286,7 +289,7 @@ def real_docs(name):
 def test_real_files_arrive_whole(name, n):
     docs = real_docs(name)
     assert len(docs) == n and all(d.coverage == 1.0 and d.as_of == '2024-05-17' for d in docs)
-    for doc in docs: check_tiling(doc)
+    for doc in docs: check_tiling(doc, own=True)
 
 
 @real

@@ -1,5 +1,6 @@
 "Edge cases of the typed facts."
 import pytest
+
 from immig_research.facts import KINDS, compare_facts, extract_facts, parse_number, same_fact
 from immig_research.records import BadInput
 

@@ -1,8 +1,16 @@
 "Properties of the facts judge over all labelled answers."
 import numpy as np
 import pytest
+
 from immig_research.facts import extract_facts
-from immig_research.facts_judge import calibration_rows, cross_validate, judge_facts, judge_model, FEATURES, weighted_kappa
+from immig_research.facts_judge import (
+    FEATURES,
+    calibration_rows,
+    cross_validate,
+    judge_facts,
+    judge_model,
+    weighted_kappa,
+)
 
 ROWS = calibration_rows()
 REFS = {r['qa_id']: r for r in ROWS}

@@ -5,8 +5,20 @@ import sys
 
 import pytest
 
-from immig_research.generate import (RULES, dangling, fold, generate_rules, is_plural, main_clause, plain_heading, plain_words, resolve_references,
-    split_sentences, statements, tidy)
+from immig_research.generate import (
+    RULES,
+    dangling,
+    fold,
+    generate_rules,
+    is_plural,
+    main_clause,
+    plain_heading,
+    plain_words,
+    resolve_references,
+    split_sentences,
+    statements,
+    tidy,
+)
 from immig_research.records import Chunk, Document
 
 

@@ -4,8 +4,19 @@ from dataclasses import replace
 import pytest
 
 from immig_research.generate import generate_rules
-from immig_research.grounding import (caught_share, closeness, contradicted, find_span, folded, ground, holders, mutate, said_by, unsupported,
-    verify_spans)
+from immig_research.grounding import (
+    caught_share,
+    closeness,
+    contradicted,
+    find_span,
+    folded,
+    ground,
+    holders,
+    mutate,
+    said_by,
+    unsupported,
+    verify_spans,
+)
 from immig_research.records import Document, QAPair
 from immig_research.store import Reject
 

@@ -1,7 +1,9 @@
 "Resume, open cells and metamorphic properties of the judge stage."
 import json
 import random
+
 import pytest
+
 from immig_research.facts_judge import calibration_rows
 from immig_research.judge import judge, read_predictions, seed_results, tabulate_scores, write_results
 from immig_research.records import BadInput, Judgment, Prediction, QAPair, read_jsonl, write_jsonl

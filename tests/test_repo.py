@@ -73,3 +73,8 @@ def test_notebooks_are_valid():
 def test_wheel_installs_without_torch():
     done = subprocess.run([sys.executable, ROOT/'tools/check_wheel.py'], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_tests_and_tools_have_no_lint():
+    done = subprocess.run([sys.executable, '-m', 'ruff', 'check', 'tests', 'tools', 'setup.py'], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]

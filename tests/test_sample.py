@@ -1,5 +1,7 @@
 "The sample store: complete, hashed, spans verbatim, and built from its sources byte for byte."
-import hashlib, importlib.util, json
+import hashlib
+import importlib.util
+import json
 from pathlib import Path
 
 import openpyxl

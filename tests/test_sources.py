@@ -12,7 +12,16 @@ from immig_research import sources
 from immig_research.chunk import chunk_document, is_law
 from immig_research.eoir import read_opinion
 from immig_research.records import BadInput, Document, read_jsonl
-from immig_research.sources import READERS, canary_warnings, collect, merge_twins, read_all, read_corpus, read_documents, sources_table
+from immig_research.sources import (
+    READERS,
+    canary_warnings,
+    collect,
+    merge_twins,
+    read_all,
+    read_corpus,
+    read_documents,
+    sources_table,
+)
 from immig_research.store import RawFile, read_store, sample_store
 
 STORE = os.environ.get('IMMIG_STORE')

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from immig_research.statutes import coverage, read_uscode_markdown, reads_as_heading, resolve_paths, tidy, Mark
+from immig_research.statutes import Mark, coverage, read_uscode_markdown, reads_as_heading, resolve_paths, tidy
 from immig_research.store import RawFile, read_bytes, read_store
 
 STORE = os.environ.get('IMMIG_STORE')

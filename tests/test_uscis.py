@@ -6,9 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiling import check_tiling, texts
 
 from immig_research.store import RawFile, Reject, read_bytes, read_store, sample_store
-from immig_research.uscis import form_name, read_alert_text, read_instructions_pdf, read_instructions_text, read_manual_text
+from immig_research.uscis import (
+    form_name,
+    read_alert_text,
+    read_instructions_pdf,
+    read_instructions_text,
+    read_manual_text,
+)
 
 CHAPTER = RawFile('uscis-policy-manual', 'https://www.uscis.gov/policy-manual/volume-12-part-d-chapter-9',
     'pm/volume-12-part-d-chapter-9.txt',
@@ -19,18 +26,6 @@ FORM = RawFile('uscis-forms', 'https://www.uscis.gov/i-485instr.pdf', 'uscis-for
 
 
 def manual(*lines): return read_manual_text(CHAPTER, '\n'.join(lines).encode())
-
-
-def texts(doc, kind=None): return [doc.text[p['start']:p['end']] for p in doc.paragraphs if kind in (None, p['kind'])]
-
-
-def check_tiling(doc):
-    end = 0
-    for p in doc.paragraphs:
-        text = doc.text[p['start']:p['end']]
-        assert text and text == text.strip() and p['start'] >= end and not doc.text[end:p['start']].strip()
-        end = p['end']
-    assert end == len(doc.text) and len({p['id'] for p in doc.paragraphs}) == len(doc.paragraphs)
 
 
 def test_manual_ids_follow_headings():

@@ -2,6 +2,7 @@
 import os
 
 import pytest
+from tiling import check_tiling
 
 from immig_research.chunk import chunk_document
 from immig_research.store import RawFile, Reject, read_bytes, read_store
@@ -32,16 +33,6 @@ def level(tag, path, body, attrs=''):
 def law(body):
     doc = read(body)
     return [(p['kind'], p['id'].removeprefix('8 U.S.C. 9'), doc.text[p['start']:p['end']]) for p in doc.paragraphs[1:]]
-
-
-def check_tiling(doc):
-    end = 0
-    for p in doc.paragraphs:
-        text = doc.text[p['start']:p['end']]
-        assert text and text == text.strip() and p['start'] >= end and not doc.text[end:p['start']].strip()
-        end = p['end']
-    assert end == len(doc.text) and len({p['id'] for p in doc.paragraphs}) == len(doc.paragraphs)
-    assert all(p['id'].startswith(doc.citation) for p in doc.paragraphs)
 
 
 def test_heading_chapeau_list_and_continuation():
@@ -142,7 +133,7 @@ def test_the_real_excerpt():
     docs = {d.doc_id: d for d in read_uslm_xml(raw, read_bytes(STORE, raw))}
     assert list(docs) == ['uscode:title-8', 'uscode:1', 'uscode:1814', 'uscode:1815']
     for doc in docs.values():
-        check_tiling(doc)
+        check_tiling(doc, own=True)
         assert doc.coverage >= .98 and doc.as_of == '2026-07-01'
     ids = {p['id'] for p in docs['uscode:1814'].paragraphs}
     assert {'8 U.S.C. 1814(b)(1)(A)', '8 U.S.C. 1814(d)(1)(C)', '8 U.S.C. 1814(e)'} <= ids

@@ -7,13 +7,31 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiling import check_tiling, texts
 
 from immig_research.pdf import Grid, Line, clean_line, find_grids
 from immig_research.store import RawFile, Reject, read_bytes, read_store, sample_store
-from immig_research.uscis import (form_blocks, lay_out, read_alert_text, read_form_pdf, read_instructions_pdf, read_manual_text,
-    shingle_coverage)
-from immig_research.webpages import (hang_marks, join_tables, page_sections, place_notes, print_parts, read_form_page, read_form_print,
-    read_manual_html, read_manual_print, take_head)
+from immig_research.uscis import (
+    form_blocks,
+    lay_out,
+    read_alert_text,
+    read_form_pdf,
+    read_instructions_pdf,
+    read_manual_text,
+    shingle_coverage,
+)
+from immig_research.webpages import (
+    hang_marks,
+    join_tables,
+    page_sections,
+    place_notes,
+    print_parts,
+    read_form_page,
+    read_form_print,
+    read_manual_html,
+    read_manual_print,
+    take_head,
+)
 
 CHAPTER = RawFile('uscis-policy-manual', 'https://www.uscis.gov/policy-manual/volume-12-part-d-chapter-9',
     'pm/volume-12-part-d-chapter-9.html', 'text/html', '', '2026-01-01', 'public domain', as_of='2026-01-01')
@@ -22,18 +40,6 @@ PAGE = RawFile('uscis-forms', 'https://www.uscis.gov/i-9', 'uscis-forms/i-9.html
 
 
 def chapter(body): return read_manual_html(CHAPTER, f'<html><body>{body}</body></html>'.encode())
-
-
-def texts(doc, kind=None): return [doc.text[p['start']:p['end']] for p in doc.paragraphs if kind in (None, p['kind'])]
-
-
-def check_tiling(doc):
-    end = 0
-    for p in doc.paragraphs:
-        text = doc.text[p['start']:p['end']]
-        assert text and text == text.strip() and p['start'] >= end and not doc.text[end:p['start']].strip()
-        end = p['end']
-    assert end == len(doc.text) and len({p['id'] for p in doc.paragraphs}) == len(doc.paragraphs)
 
 
 # --- live pages
@@ -205,7 +211,7 @@ def test_twins_agree(real):
 @REAL
 def test_every_page_of_the_store(real):
     assert len(real[1]) >= 130
-    for path, (raw, doc) in real[1].items():
+    for path, (_raw, doc) in real[1].items():
         check_tiling(doc)
         assert doc.coverage >= (0.98 if path.endswith('.txt') and 'manual' in path else 0.95), (path, doc.coverage)
         assert not re.search(r'\d/\d\d, \d+:\d\d [AP]M|Was this page helpful|\[\^|Close All Open All|[\ue000-\uf8ff]', doc.text), path

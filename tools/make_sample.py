@@ -9,7 +9,10 @@ Sources are in tools/sample: `<form>instr.txt` (text of a PDF), `<chapter>.print
 Markdown, text and HTML files of the store are written by hand and only hashed here. The PDFs are drawn
 without a library, so that no version of one can change their bytes: base-14 fonts, no compression, no dates.
 """
-import argparse, hashlib, json, sys
+import argparse
+import hashlib
+import json
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
