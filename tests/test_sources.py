@@ -3,7 +3,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from dataclasses import replace
 
 import pytest
@@ -153,16 +152,14 @@ def test_law_is_in_exactly_one_chunk(tmp_path, max_words):
 
 @pytest.mark.skipif(not STORE, reason='IMMIG_STORE is not set: the real store is not on this machine')
 def test_the_real_store_is_accounted_for(tmp_path):
-    start = time.perf_counter()
     counts = collect(STORE, tmp_path)
-    assert time.perf_counter() - start < 90
     with open(os.path.join(STORE, 'manifest.jsonl')) as f: rows = [json.loads(line) for line in f]
     assert accounted(tmp_path) == sorted(r['path'] for r in rows)
     assert sum(c['files'] for c in counts['sources'].values()) == len(rows)
-    assert counts['sources']['uscode']['documents'] == 282 and counts['sources']['uscis-policy-manual']['documents'] >= 80
-    assert counts['twins'] >= 2 and counts['sources']['uscis-forms']['documents'] >= 10
-    for source, least in (('federal-courts', 25), ('dhs-stats', 35), ('uscis-civics', 1)):
-        assert counts['sources'][source]['documents'] >= least and counts['sources'][source]['rejects'] == 0
+    assert [r['path'] for r in read_jsonl(tmp_path/'rejects.jsonl')] == [r['path'] for r in rows if r['source_id'] == 'ecfr' and r['path'].endswith('.json')]
+    assert counts['twins'] >= 11
+    for source, least in (('uscode', 283), ('uscis-policy-manual', 114), ('uscis-forms', 20), ('federal-courts', 25), ('dhs-stats', 35), ('uscis-civics', 1)):
+        assert counts['sources'][source]['documents'] >= least and counts['sources'][source]['rejects'] == 0, source
     for doc in read_corpus(tmp_path).documents.values():
         assert doc.coverage is None or doc.coverage >= (.95 if doc.raw_path.endswith(('.pdf', '.html')) or doc.source_id == 'dhs-stats' else .98), doc.doc_id
         assert len(doc.text.encode()) < 2_000_000, doc.doc_id
