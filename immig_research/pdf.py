@@ -27,6 +27,7 @@ def clean_line(
     text: str, # A line as it was read
 ) -> str: # The same words, single blanks between them, none at the ends
     "The line `text` without what is only typesetting."
+    if re.search('[\ud800-\udfff]', text): text = text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') # PDFs hold pairs
     return ' '.join(re.sub('[\ue000-\uf8ff]', '', text).translate(_TYPE).split())
 
 # %% ../nbs/00o_pdf.ipynb #pdf-line
