@@ -8,6 +8,7 @@ __all__ = ['BadInput', 'content_hash', 'sha256_file', 'Record', 'Document', 'Chu
            'peak_mb', 'stage']
 
 # %% ../nbs/00a_records.ipynb #records-imports
+import glob
 import hashlib
 import json
 import os
@@ -162,12 +163,26 @@ class Judgment(Record):
     raw: str | None = None
 
 # %% ../nbs/00a_records.ipynb #records-write-atomic
+def _runs(pid):
+    "Whether a process numbered `pid` is alive."
+    try: os.kill(pid, 0)
+    except ProcessLookupError: return False
+    except PermissionError: return True
+    return True
+
+def _sweep(path):
+    "Remove what killed processes left of writing `path`."
+    for part in path.parent.glob(f'.{glob.escape(path.name)}.*.part'):
+        pid = part.name.split('.')[-2]
+        if pid.isdigit() and not _runs(int(pid)): part.unlink(missing_ok=True)
+
 def write_atomic(
     path: str | Path, # Where the file shall stand; folders are made
     data: str | bytes, # Its content; text is written as UTF-8
 ) -> Path: # `path`
     "Write the file at `path` so that it is either the old one or the new one, whole."
     path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     part.write_bytes(data.encode() if isinstance(data, str) else data)
     os.replace(part, path)
