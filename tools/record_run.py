@@ -32,6 +32,7 @@ def record(out):
     return dict(date=date.today().isoformat(), commit=commit, machine=f'{os.cpu_count()} cores, {cpu()}, no GPU',
                 versions={p: version(p) for p in ('immig_research', 'torch', 'transformers', 'peft')},
                 stages={s['name']: s['result'] for s in stages}, timings=timings,
+                curve=[dict(step=r['step'], loss=r['loss']) for f in sorted(out.glob('models/*/curve.jsonl')) for r in rows(f)],
                 summary={k: v for k, v in summary.items() if k not in ('generated_at',)})
 
 
