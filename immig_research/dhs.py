@@ -287,7 +287,7 @@ def encounter_documents(
     table: LongTable, # Read from it
 ) -> list[Document]: # Two for each fiscal year: totals, and counts by month and place
     "Cut `table`, the file of `raw`, into documents by fiscal year."
-    docs, last = [], len(table.rows[0][1]) - 1
+    docs = []
     for year in sorted({r['Fiscal Year'] for _, r, _ in table.rows}):
         own = [r for r in table.rows if r[1]['Fiscal Year'] == year]
         label = re.search(r'\d{4}', year)[0]

@@ -19,7 +19,7 @@ from .analysis import analyze
 from .dataset import build
 from .infer import infer, select
 from .judge import judge, write_results
-from .records import BadInput, QAPair, content_hash, data_dir, read_jsonl, sha256_file, stage, write_jsonl
+from .records import BadInput, QAPair, data_dir, read_jsonl, sha256_file, stage, write_jsonl
 from .sources import collect
 from .store import read_store, sample_store
 from .train import RECIPES, train
