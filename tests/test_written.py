@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from immig_research.records import Document
 from immig_research.sources import read_all
 from immig_research.store import Reject, read_store, sample_store
-from immig_research.written import anchor_of, documents_by_path, find_anchor, fingerprint, packaged_written, read_reviews, read_written, resolve_anchor
+from immig_research.written import (
+    anchor_of,
+    documents_by_path,
+    find_anchor,
+    fingerprint,
+    packaged_written,
+    read_reviews,
+    read_written,
+    resolve_anchor,
+)
 
 TEXT = 'Part one.\nA person may apply within 1 year. The “clock” starts on the day of arrival – not earlier.\nPart two.\nA fee of $85 is due.'
 

@@ -9,13 +9,21 @@ import json
 import re
 import sys
 from collections import Counter
-from pathlib import Path
 
 from immig_research.records import read_jsonl, write_jsonl
 from immig_research.sources import read_corpus
 from immig_research.store import Reject
-from immig_research.written import WrittenRow, anchor_of, check_written, deal_traps, deal_written, documents_by_path, packaged_written
-from immig_research.written import read_written, resolve_anchor, written_pairs
+from immig_research.written import (
+    WrittenRow,
+    anchor_of,
+    check_written,
+    deal_traps,
+    deal_written,
+    documents_by_path,
+    packaged_written,
+    read_written,
+    written_pairs,
+)
 
 
 def place(draft, by_path):
