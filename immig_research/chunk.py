@@ -97,5 +97,5 @@ def chunk_document(
         text = doc.text[start:end]
         assert text and text == text.strip(), f'{doc.doc_id}: paragraph offsets are off at {start}'
         chunks.append(Chunk(f'{doc.doc_id}:{n}', doc.doc_id, start, end, text, cite_run(doc, run),
-            doc.section_path + headings_above(doc, run), count_tokens(text)))
+            doc.section_path + headings_above(doc, run), count_tokens(text), doc.as_of, doc.valid_from, doc.valid_to))
     return chunks

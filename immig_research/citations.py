@@ -428,8 +428,8 @@ def _all_of(citation):
 def index_documents(
     documents: Iterable[Document], # Any documents; those without a citation are left out
 ) -> dict[str, Document]: # Citation to document
-    "Make the index that `resolve` looks `documents` up in."
-    documents = [d for d in documents if d.citation]
+    "Make the index that `resolve` looks `documents` up in; of several versions the newest stands for its citation."
+    documents = sorted((d for d in documents if d.citation), key=lambda d: d.valid_from or d.as_of or '')
     return {c: d for d in documents for c in _all_of(d.citation)[1:]} | {d.citation: d for d in documents}
 
 # %% ../nbs/00h_citations.ipynb #citations-resolve

@@ -19,7 +19,7 @@ import pandas as pd
 from fastcore.script import Param, anno_parser
 from tabulate import tabulate
 
-from . import __version__, clock, fetch as fetching
+from . import __version__, clock, fetch as fetching, plans
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, sources as sources_stage, train as train_stage, verify as verify_stage
 from .records import BadInput, QAPair, data_dir, read_jsonl
 from .store import read_store, sample_store
@@ -64,9 +64,9 @@ def plan_fetch(
     "What `immig sources fetch` shall bring: index pages where nothing is named."
     words = lambda text: [w.strip() for w in (text or '').split(',') if w.strip()]
     if parts and not as_of: raise BadInput('--parts needs --as-of DATE: the day for which the regulations are wanted, such as 2026-11-01')
-    wanted = fetching.plan_forms(words(forms)) + fetching.plan_policy_manual(words(chapters))
-    if parts: wanted += fetching.plan_ecfr(as_of, words(parts))
-    return wanted or fetching.plan_index(words(only) or None)
+    wanted = plans.plan_forms(words(forms)) + plans.plan_policy_manual(words(chapters))
+    if parts: wanted += plans.plan_ecfr(as_of, words(parts))
+    return wanted or plans.plan_index(words(only) or None)
 
 # %% ../nbs/06_cli.ipynb #cli-sources
 def sources(
@@ -76,14 +76,14 @@ def sources(
     forms: str = None, # fetch: form numbers, apart by commas
     chapters: str = None, # fetch: chapters of the Policy Manual, such as 12-d-3
     parts: str = None, # fetch: parts of 8 CFR, such as 245
-    as_of: str = None, # fetch: the day (ISO date) of the regulations
+    as_of: str = None, # fetch: the day (ISO date) of the regulations; collect: leave out what is known not to have been law then
     dry_run: bool = False, # fetch: only list what would be asked for
     out: str = None, # collect: folder for documents.jsonl, chunks.jsonl and rejects.jsonl
     json: bool = False, # Print the record as JSON
 ) -> dict: # fetch: counts; collect: counts in all and by source
     "Fetch official files into a raw store, or read a store into documents and chunks."
     if action == 'fetch': return fetching.fetch(plan_fetch(only, forms, chapters, parts, as_of), store or data_dir()/'raw', dry_run=dry_run)
-    counts = sources_stage.collect(store or sample_store(), out or data_dir()/'corpus', only.split(',') if only else None)
+    counts = sources_stage.collect(store or sample_store(), out or data_dir()/'corpus', only.split(',') if only else None, as_of=as_of)
     if json: return counts
     by_source = [dict(source=s, **row) for s, row in counts['sources'].items()]
     return {'by source': by_source, **{k: v for k, v in counts.items() if k != 'sources'}}

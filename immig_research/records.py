@@ -92,6 +92,9 @@ class Chunk(Record):
     citation: str = ''
     section_path: list = field(default_factory=list)
     tokens: int = 0            # Words and punctuation marks, not the tokens of any one model
+    as_of: str | None = None   # These three are the document's
+    valid_from: str | None = None
+    valid_to: str | None = None
 
 # %% ../nbs/00a_records.ipynb #records-qapair
 @dataclass

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Reader', 'READERS', 'Floor', 'FLOORS', 'Canary', 'CANARIES', 'Corpus', 'find_reader', 'read_documents', 'richness',
-           'shared_text', 'merge_twins', 'map_files', 'read_all', 'check_floors', 'canary_warnings', 'count_sources',
-           'collect', 'sources_table', 'read_corpus']
+           'shared_text', 'merge_twins', 'part_versions', 'map_files', 'read_all', 'check_floors', 'canary_warnings',
+           'count_sources', 'law_of', 'collect', 'sources_table', 'read_corpus']
 
 # %% ../nbs/00_sources.ipynb #sources-imports
 import multiprocessing
@@ -14,7 +14,7 @@ import statistics
 import sys
 from collections import Counter, namedtuple
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import replace
 from fnmatch import fnmatch
 from functools import partial
@@ -24,6 +24,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from .chunk import chunk_document
+from .clock import check_day, date_documents, standing, versions_of
 from .community import read_hf_rows, read_stackexchange
 from .dhs import read_civics, read_report, read_statistics_table, read_statistics_workbook
 from .ecfr import read_ecfr_xml
@@ -33,6 +34,7 @@ from .statutes import coverage, read_uscode_markdown
 from .store import RawFile, Reject, read_bytes, read_store
 from .uscis import read_alert_text, read_form_pdf, read_instructions_pdf, read_instructions_text, read_manual_text
 from .uslm import read_uslm_xml
+from .versioner import read_version_log
 from .webpages import read_form_page, read_form_print, read_manual_html, read_manual_print
 
 # %% ../nbs/00_sources.ipynb #sources-readers
@@ -40,6 +42,7 @@ Reader = namedtuple('Reader', 'source_id media_type pattern read')
 Reader.__doc__ = "Files of `source_id` and `media_type` whose path fits `pattern` are read by `read(raw, data)`: a document, or several."
 READERS = ( # The first that fits is taken
     Reader('ecfr', 'application/xml', '*.xml', read_ecfr_xml),
+    Reader('ecfr', 'application/json', '*.json', read_version_log),
     Reader('uscode', 'text/markdown', '*.md', read_uscode_markdown),
     Reader('uscode', 'application/xml', '*.xml', read_uslm_xml),
     Reader('uscis-policy-manual', 'text/plain', '*.txt', read_manual_text),
@@ -86,7 +89,7 @@ Canary.__doc__ = "Usual for `source_id`: documents and twins `per_file` at least
 CANARIES = (
     Canary('bia', .9, (40, 20_000), 1.0),
     Canary('dhs-stats', .9, (60, 40_000), 0.0),
-    Canary('ecfr', .9, (40, 20_000), .9),
+    Canary('ecfr', .5, (40, 20_000), .9), # Contents and corrections stand beside the texts
     Canary('federal-courts', .9, (150, 20_000), .9),
     Canary('hf-us-immigration-laws', 1.0, (8, 2_000), 0.0),
     Canary('law-stackexchange', .5, (20, 3_000), 1.0),
@@ -155,15 +158,29 @@ def merge_twins(
     other = [(d, f'another edition of {kept.doc_id}, which was read from {kept.raw_path}') for d in twins if not any(d is s for s in same)]
     return replace(kept, also_in=[d.raw_path for d in same if d is not kept]), other
 
+# %% ../nbs/00_sources.ipynb #sources-versions
+def part_versions(
+    twins: list[Document], # Of one `doc_id`, in the order of the manifest
+) -> list[list[Document]]: # Groups of one version each, the newest first
+    "Part `twins` into versions of the law; an older one gets its day into its `doc_id`."
+    if len(twins) < 2 or twins[0].source_type not in ('statute', 'regulation'): return [twins]
+    groups, words, kind = [], lambda d: d.text.split(), lambda d: Path(d.raw_path).suffix
+    for d in sorted(twins, key=lambda d: d.as_of or '', reverse=True):
+        home = next((g for g in groups if words(g[0]) == words(d) or kind(g[0]) != kind(d) or not d.as_of or g[0].as_of == d.as_of), None)
+        if home is None: groups.append([d if not groups else replace(d, doc_id=f'{d.doc_id}@{d.as_of}')])
+        else: home.append(replace(d, doc_id=home[0].doc_id))
+    return groups
+
 # %% ../nbs/00_sources.ipynb #sources-map-files
 def map_files(
     work, # A function of one file, importable by another process
     raws: list[RawFile], # Files of a store
-    workers: int | None = None, # Processes; None for one a core, or a single one if there are few files
+    workers: int | Executor | None = None, # Processes, or a pool of your own; None for one a core, or a single one if there are few files
 ) -> Iterator: # Results in the order of `raws`
-    "Do `work` on each of `raws`, with `workers` processes."
-    workers = workers or (min(os.cpu_count() or 1, 8) if len(raws) > 100 else 1)
+    "Do `work` on each of `raws`, with `workers`."
     bar = partial(tqdm, total=len(raws), desc='reading sources', unit='file', disable=None)
+    if isinstance(workers, Executor): yield from bar(workers.map(work, raws)); return
+    workers = workers or (min(os.cpu_count() or 1, 8) if len(raws) > 100 else 1)
     if workers == 1: yield from bar(map(work, raws)); return
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
     with ProcessPoolExecutor(workers, mp_context=context) as pool: yield from bar(pool.map(work, raws, chunksize=4))
@@ -172,7 +189,7 @@ def map_files(
 def read_all(
     folder: str | Path, # The raw store
     raws: Iterable[RawFile], # Files to read
-    workers: int | None = None, # Processes, as for `map_files`
+    workers: int | Executor | None = None, # As for `map_files`
 ) -> tuple[list[Document], list[dict]]: # Documents in order, and rejects with path, source_id, reason
     "Read all `raws` of the store in `folder` with `workers` processes; twins become one document."
     by_id, rejects = {}, []
@@ -180,8 +197,7 @@ def read_all(
         rejects += bad
         for doc in docs: by_id.setdefault(doc.doc_id, []).append(doc)
     merged = []
-    for twins in by_id.values():
-        doc, others = merge_twins(twins)
+    for doc, others in (merge_twins(version) for twins in by_id.values() for version in part_versions(twins)):
         merged.append(doc)
         rejects += [dict(path=d.raw_path, source_id=d.source_id, reason=why) for d, why in others]
     return merged, rejects
@@ -250,27 +266,42 @@ def count_sources(
     assert not lost, f'{lost[0]}: a file is in no document and in no reject ({len(lost)} such)'
     return out
 
+# %% ../nbs/00_sources.ipynb #sources-dated
+def law_of(
+    docs: list[Document], # As read
+    day: str | None = None, # ISO date; None for all versions
+) -> tuple[list[Document], list[dict]]: # Documents with their intervals, and those left out with path, source_id, reason
+    "Date `docs` by the log and the history among them, and keep what may have been law on `day`."
+    docs = date_documents(docs, versions_of(docs))
+    if day is None: return docs, []
+    away = [d for d in docs if standing(d, check_day(day)) == 'not in force']
+    return [d for d in docs if not any(d is a for a in away)], [dict(path=d.raw_path, source_id=d.source_id, reason=f'not in force on {day}') for d in away]
+
 # %% ../nbs/00_sources.ipynb #sources-collect
 def collect(
     store: str | Path, # A raw store
     out: str | Path, # Folder for documents.jsonl, chunks.jsonl and rejects.jsonl
     only: Collection[str] | None = None, # Source ids to read; None for all
     *,
+    as_of: str | None = None, # ISO date: leave out what is known not to have been law then; None for all versions
     floors: tuple = FLOORS, # Least coverage by kind of file; () to take everything
-    workers: int | None = None, # Processes; None for one a core
+    workers: int | Executor | None = None, # As for `map_files`
 ) -> dict: # documents, chunks, twins, rejects; `sources`: the counts of each; `reasons`: rejects by reason; `warnings`: what is unusual
-    "Read `store` (or the sources in `only`) with `workers` processes, hold it to `floors`, and write the corpus to `out`."
+    "Read `store` (or the sources in `only`) with `workers` as the law stood `as_of` a day, hold it to `floors`, and write the corpus to `out`."
     raws = read_store(store, only)
     docs, rejects = read_all(store, raws, workers)
     if not docs:
         why = rejects[0]['reason']
         raise BadInput(f'none of the {len(raws)} files of {store} could be read (first reason: {why}): check --store and --only')
     check_floors(docs, floors)
+    warnings = canary_warnings(raws, docs)
+    docs, away = law_of(docs, as_of)
+    rejects += away
     chunks = [c for d in docs for c in chunk_document(d)]
     for name, rows in (('documents', docs), ('chunks', chunks), ('rejects', rejects)): write_jsonl(Path(out)/f'{name}.jsonl', rows)
     return dict(documents=len(docs), chunks=len(chunks), twins=sum(len(d.also_in) for d in docs), rejects=len(rejects),
         sources=count_sources(raws, docs, chunks, rejects), reasons=dict(sorted(Counter(r['reason'] for r in rejects).items())),
-        warnings=canary_warnings(raws, docs))
+        warnings=warnings)
 
 # %% ../nbs/00_sources.ipynb #sources-table-part
 def _why(reasons): return '; '.join(f'{n} {reason}' for reason, n in sorted(reasons.items(), key=lambda r: (-r[1], r[0])))

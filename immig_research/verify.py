@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .citations import Citation, index_documents, ina_to_usc, parse_citations, resolve
-from .clock import Version, as_of as law_on, check_day, known_history
+from .clock import Version, as_of as law_on, check_day, versions_of
 from .records import BadInput, Document, Record, read_jsonl
 
 # %% ../nbs/00r_verify.ipynb #verify-fold
@@ -142,7 +142,7 @@ def index_corpus(
     if isinstance(corpus, VerifyIndex): return corpus
     documents = getattr(corpus, 'documents', corpus)
     documents, known = list(documents.values() if isinstance(documents, dict) else documents), defaultdict(list)
-    for v in {*known_history(), *versions}: known[v.citation].append(v)
+    for v in {*versions_of(documents), *versions}: known[v.citation].append(v)
     return VerifyIndex(documents, dict(known))
 
 # %% ../nbs/00r_verify.ipynb #verify-day
@@ -192,7 +192,7 @@ def _by_clock(index, normal, day):
     versions = sorted(index.versions[base], key=lambda v: v.valid_from)
     pick = law_on(versions, day or versions[-1].valid_from)
     if pick.version: return 'VERIFIED', pick.why
-    if pick.why.startswith('before'): return 'NOT_FOUND', f'no law on {day}: {pick.why}'
+    if pick.why.startswith('before'): return None if versions[0].status != 'law' else ('NOT_FOUND', f'no law on {day}: {pick.why}')
     return ('REPEALED' if pick.why.startswith('removed') else 'SUPERSEDED'), pick.why
 
 # %% ../nbs/00r_verify.ipynb #verify-absent
@@ -245,6 +245,7 @@ def _state(index, normal, day):
     if not place: return *(known or _absent(index, on, normal)), place
     gone = _GONE.match(fold(doc.text[place[1]:place[2]][:400])) or re.search(r': (repealed|omitted|transferred|vacant)\b', doc.title.lower())
     if gone: return 'REPEALED', gone[1], place
+    if known and doc.source_type == 'decision': return *known, place # The same words in every stretch in which it is law
     if day and doc.valid_to and doc.valid_to <= day: return 'SUPERSEDED', f'the text in the corpus held until {doc.valid_to}', place
     if day and doc.valid_from and day < doc.valid_from: return 'OUT_OF_SCOPE', f'the text in the corpus begins on {doc.valid_from}', place
     edition = re.search(r', edition (\S+)', normal)

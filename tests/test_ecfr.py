@@ -1,5 +1,4 @@
-"Both shapes of the eCFR's XML, hard numbering in own words, the versioner's JSON; and, where IMMIG_STORE is set, the real files."
-import json
+"Both shapes of the eCFR's XML, hard numbering in own words; and, where IMMIG_STORE is set, the real files."
 import os
 from html import escape
 
@@ -10,18 +9,11 @@ from immig_research.chunk import chunk_document
 from immig_research.ecfr import (
     covered,
     drop_contents,
-    ecfr_date,
-    ecfr_urls,
     parse_xml,
     read_ecfr_xml,
-    read_structure,
-    read_versions,
     split_runs,
-    version_intervals,
-    with_interval,
     xml_lines,
 )
-from immig_research.records import BadInput, Document
 from immig_research.store import RawFile, Reject, read_bytes, read_store
 
 STORE = os.environ.get('IMMIG_STORE')
@@ -216,62 +208,6 @@ def test_no_title_anywhere_is_refused():
     with pytest.raises(Reject, match='no title number'): read_ecfr_xml(RawFile('ecfr', 'u', 'p', 'm', '', '', ''), section('').encode())
 
 
-@pytest.mark.parametrize('today, upto, want', [('2026-11-22', '2026-11-18', '2026-11-18'), ('2026-11-17', '2026-11-18', '2026-11-17')])
-def test_the_day_is_never_ahead_of_the_data(today, upto, want):
-    assert ecfr_date(dict(titles=[dict(number=1), dict(number=8, up_to_date_as_of=upto)]), today) == want
-
-
-@pytest.mark.parametrize('titles', [dict(titles=[dict(number=8, up_to_date_as_of='2026-11-18', processing_in_progress=True)]),
-    dict(titles=[dict(number=8, up_to_date_as_of='2026-11-18')], meta=dict(import_in_progress=True))])
-def test_a_title_in_the_making_is_not_asked_for(titles):
-    with pytest.raises(Reject, match='try again later'): ecfr_date(titles, '2026-11-22')
-
-
-@pytest.mark.parametrize('date, parts', [('2016-12-31', ['1']), ('today', ['1']), ('2024-05-17', ['1&x=2']), ('2024-05-17', ['245.1'])])
-def test_addresses_that_are_refused(date, parts):
-    with pytest.raises(BadInput): ecfr_urls(date, parts)
-
-
-def change(day, name='9.1', issued=None, removed=False):
-    return dict(identifier=name, part='9', type='section', amendment_date=day, issue_date=issued or day, removed=removed, substantive=True, name='x', title='8')
-
-
-def spans(*changes): return {k: [tuple(i) for i in v] for k, v in version_intervals(read_versions(dict(content_versions=list(changes)))).items()}
-
-
-@pytest.mark.parametrize('changes, want', [
-    ([change('2017-01-01')], [('2017-01-01', None)]),
-    ([change('2024-04-01'), change('2017-01-01')], [('2017-01-01', '2024-04-01'), ('2024-04-01', None)]),
-    ([change('2017-01-01'), change('2020-01-01', removed=True)], [('2017-01-01', '2020-01-01')]),
-    ([change('2017-01-01'), change('2020-01-01', removed=True), change('2022-01-01')], [('2017-01-01', '2020-01-01'), ('2022-01-01', None)]),
-    ([change('2017-01-01'), change('2020-01-01', issued='2020-01-02'), change('2020-01-01', issued='2020-01-09')], [('2017-01-01', '2020-01-01'), ('2020-01-01', None)]),
-    ([change('2020-01-01', removed=True)], []),
-])
-def test_intervals(changes, want): assert spans(*changes) == {'9.1': want}
-
-
-def test_exactly_one_version_on_each_day():
-    own = spans(*[change(d, removed=r) for d, r in (('2017-01-01', False), ('2019-06-30', False), ('2021-02-28', True), ('2021-03-01', False))])['9.1']
-    for day, n in (('2016-12-31', 0), ('2017-01-01', 1), ('2019-06-29', 1), ('2019-06-30', 1), ('2021-02-28', 0), ('2021-03-01', 1), ('2030-01-01', 1)):
-        assert sum(a <= day and (b is None or day < b) for a, b in own) == n
-
-
-def test_two_dates_of_one_section_take_their_own_interval():
-    table = version_intervals([change('2017-01-01'), change('2025-01-31')])
-    old = RawFile(**{**RAW.to_row(), 'url': RAW.url.replace('2025-01-31', '2025-01-30')})
-    docs = [with_interval(read_ecfr_xml(r, section('').encode())[0], table) for r in (old, RAW)]
-    assert [(d.valid_from, d.valid_to) for d in docs] == [('2017-01-01', '2025-01-31'), ('2025-01-31', None)]
-    assert with_interval(Document('x', 't', '', citation='8 CFR 9.1'), table).valid_from is None
-
-
-def test_pages_that_are_not_whole_are_refused():
-    full = [change('2020-01-01', f'9.{i}') for i in range(1000)]
-    with pytest.raises(Reject, match='not whole: 1000 rows of more'): read_versions(dict(content_versions=full))
-    with pytest.raises(Reject, match='not whole: 1000 rows of 1002'): read_versions(dict(content_versions=full, meta=dict(result_count='1002')))
-    assert len(read_versions([dict(content_versions=full), dict(content_versions=[change('2021-01-01')])])) == 1001
-    assert len(read_versions(dict(content_versions=full, meta=dict(result_count=1000)))) == 1000
-
-
 def test_a_section_name_is_never_cut_by_a_bracket_in_a_word():
     assert [b.text for b in split_runs('(DHS) or (USCIS) decides.')] == ['(DHS) or (USCIS) decides.']
 
@@ -306,10 +242,3 @@ def test_a_real_part_is_the_same_in_both_shapes():
     for doc in real_docs('title-3-part-101-2024-05-17.xml'):
         assert (doc.text, doc.paragraphs, doc.url) == (whole[doc.doc_id].text, whole[doc.doc_id].paragraphs, whole[doc.doc_id].url)
 
-
-@real
-def test_the_real_structure_names_the_real_sections():
-    raw = next(r for r in read_store(STORE, only=['ecfr']) if r.path.endswith('.json'))
-    rows = read_structure(json.loads(read_bytes(STORE, raw)))
-    sections = {f'3 CFR {r["identifier"]}' for r in rows if r['type'] in ('section', 'part')}
-    assert sections == {d.citation for d in real_docs('title-3-full-2024-05-17.xml')}

@@ -20,26 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immig_research import fetch as module
-from immig_research.fetch import (
-    USER_AGENT,
-    Clock,
-    Failed,
-    FetchRules,
-    Ledger,
-    Wanted,
-    check_body,
-    check_wanted,
-    ecfr_date,
-    fetch,
-    plan_ecfr,
-    plan_forms,
-    plan_index,
-    plan_policy_manual,
-    plan_urls,
-    plan_uscode,
-)
+from immig_research.fetch import Ledger, fetch
+from immig_research.plans import Wanted, check_wanted, plan_ecfr, plan_forms, plan_index, plan_policy_manual, plan_urls, plan_uscode
+from immig_research.polite import USER_AGENT, Clock, Failed, FetchRules, check_body
 from immig_research.records import BadInput, read_jsonl
 from immig_research.store import read_bytes, read_store
+from immig_research.versioner import ecfr_date
 
 RULES = FetchRules()
 START = 1_767_268_800.0 # 2026-01-01, 12:00 UTC
@@ -546,7 +532,7 @@ def test_killed_by_the_system_it_goes_on(open_site, tmp_path):
     def hang(handler): reached.set(); time.sleep(20)
     site, base = open_site({'/a.html': [OK], '/b.html': [OK], '/c.html': [hang, OK], '/d.html': [OK]})
     rows = [want(base, f'{n}.html').to_row() for n in 'abcd']
-    code = ('import json, sys; from immig_research.fetch import *\n'
+    code = ('import json, sys; from immig_research.fetch import fetch; from immig_research.plans import Wanted; from immig_research.polite import FetchRules\n'
             'print(json.dumps(fetch([Wanted.from_row(r) for r in json.loads(sys.argv[1])], sys.argv[2], rules=FetchRules(min_interval=0, run="one"))))')
     args = [sys.executable, '-c', code, json.dumps(rows), str(tmp_path/'store')]
     first = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -627,7 +613,7 @@ def test_all_plans_can_be_fetched_and_have_paths_of_their_own(tmp_path):
     (lambda: plan_ecfr('2016-12-31'), 'no text of'), (lambda: plan_ecfr('01/08/2026'), 'ISO date'), (lambda: plan_ecfr('2026-01-08', ['1&x=2']), 'must be numbers'),
     (lambda: plan_uscode(['1101/../x']), 'must be like'), (lambda: plan_uscode(release='119/102'), 'must be like'), (lambda: plan_policy_manual(['12-d']), 'must be like'),
     (lambda: plan_forms(['I-485/../../x']), 'must be like'), (lambda: plan_forms(['I-485'], parts=['fees']), 'must be of'), (lambda: plan_index(['x']), 'choose from'),
-    (lambda: plan_urls('a/b', []), 'must be like'), (lambda: ecfr_date({}, '2026-01-08'), 'says nothing')])
+    (lambda: plan_urls('a/b', []), 'must be like'), (lambda: ecfr_date({}, '2026-01-08'), 'has no title')])
 def test_plans_refuse_what_no_address_has(plan, said):
     with pytest.raises(BadInput, match=said): plan()
 
