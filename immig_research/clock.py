@@ -84,7 +84,7 @@ def known_history() -> list[Version]: # By citation, then by date
     lines = (files('immig_research')/'data'/'decision-history.jsonl').read_text(encoding='utf-8').splitlines()
     return intervals_from_history(json.loads(line) for line in lines if line.strip())
 
-# %% ../nbs/00q_clock.ipynb #clock-corpus
+# %% ../nbs/00q_clock.ipynb #clock-decision-cite
 def decision_cite(
     citation: str, # 'Matter of A-B-, 27 I&N Dec. 316 (A.G. 2018)'
 ) -> str: # '27 I&N Dec. 316'; '' where there is none
@@ -92,6 +92,7 @@ def decision_cite(
     m = re.search(r'\d+ I&N Dec\. \d+', citation)
     return m[0] if m else ''
 
+# %% ../nbs/00q_clock.ipynb #clock-versions-of
 def versions_of(
     documents: Iterable[Document], # A corpus
 ) -> list[Version]: # By citation, then by date; with what ships with the package
@@ -135,6 +136,7 @@ def _interval(doc, versions):
     if doc.source_type != 'decision': return as_of(versions, doc.as_of).version
     return max((v for v in versions if v.status == 'law'), key=lambda v: v.valid_from, default=None)
 
+# %% ../nbs/00q_clock.ipynb #clock-documents
 def date_documents(
     documents: Iterable[Document], # Any documents
     versions: Iterable[Version], # Of any provisions
@@ -158,6 +160,7 @@ def standing(
         return 'in force' if (row.valid_from or '') <= day and (row.valid_to is None or day < row.valid_to) else 'not in force'
     return 'in force' if row.as_of and row.as_of <= day else 'unknown'
 
+# %% ../nbs/00q_clock.ipynb #clock-in-force
 def in_force(
     rows: Iterable[Document], # Or chunks, or pairs
     day: str | None, # ISO date; None for all of them

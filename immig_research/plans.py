@@ -37,7 +37,9 @@ class Wanted(Record):
     sha256: str | None = None  # 64 hex digits that the bytes must have, if they are known
 
 # %% ../nbs/00u_plans.ipynb #fetch-bad-url
-def url_trouble(url):
+def url_trouble(
+    url: str, # An address
+) -> str: # One line, or '' where nothing is wrong
     "Why `url` is not asked for, or ''."
     try: u = httpx.URL(url)
     except (httpx.InvalidURL, TypeError, ValueError): return 'is no address'

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from .citations import Citation, index_documents, ina_to_usc, parse_citations, resolve
+from .citations import Citation, index_documents, ina_to_usc, usc_to_ina, parse_citations, resolve
 from .clock import Version, as_of as law_on, check_day, versions_of
 from .records import BadInput, Document, Record, read_jsonl
 
@@ -203,7 +203,7 @@ def _absent(index, on, normal):
     name = ina_to_usc(base) if base.startswith('INA ') else base
     if name is None:
         number = int(re.search(r'\d+', base)[0])
-        if 336 < number <= 507: return 'OUT_OF_SCOPE', f'the table of the Act and the Code has no row for {base}'
+        if 400 < number < 411: return 'OUT_OF_SCOPE', f'{base} has no section of its own in the Code'
         return 'NOT_FOUND', f'the Act has no section {base[4:]}' + (f'; is 8 U.S.C. {base[4:]} meant?' if number > 1100 else '')
     if name in on and on[name].text.rstrip().endswith((':', '—')): return 'OUT_OF_SCOPE', f'the text of {name} in the corpus breaks off'
     if name in on: return 'NOT_FOUND', f'{name} has no {normal[len(base):].strip()}'
@@ -211,6 +211,7 @@ def _absent(index, on, normal):
     if any(c.startswith(name + '.') for c in on) or law == 'USCIS-PM' and any(c.startswith(name + ' ') for c in on): return 'VERIFIED', 'a part of it is in the corpus'
     by = index.cited.get(base) or index.cited.get(name)
     if by: return 'OUT_OF_SCOPE', f'{by} cites it, but its text is not in the corpus'
+    if law == '8 U.S.C.' and usc_to_ina(name): return 'OUT_OF_SCOPE', f'{name} is a section of the Act, but its text is not in the corpus'
     return 'NOT_FOUND', f'not among the {index.laws[law]} documents of {law} in the corpus'
 
 # %% ../nbs/00r_verify.ipynb #verify-inline

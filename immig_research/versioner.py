@@ -92,12 +92,12 @@ def read_version_log(
     if not isinstance(page, dict) or 'content_versions' not in page: raise Reject('contents or corrections of the eCFR: no text of its own; `read_structure` reads contents')
     rows, title, text, paragraphs = read_versions(page), _title(raw, page), '', []
     if not rows: raise Reject('no change in the log')
-    for row in rows:
-        line, cite = _said(row, f'{title} CFR {row["identifier"]}'), f'{title} CFR {row["identifier"]}@{row["amendment_date"]}'
-        paragraphs.append(dict(id=cite, start=len(text), end=len(text) + len(line), kind='text', version=row | dict(title=title)))
-        text += line + '\n'
     parts = sorted({str(r['part']) for r in rows if r['part']})
     name = f'Versions of {title} CFR {"part " + parts[0] if len(parts) == 1 else "sections"}'
+    for row in rows:
+        line = _said(row, f'{title} CFR {row["identifier"]}')
+        paragraphs.append(dict(id=f'{name}, {row["identifier"]}@{row["amendment_date"]}', start=len(text), end=len(text) + len(line), kind='text', version=row | dict(title=title)))
+        text += line + '\n'
     return Document(f'{raw.source_id}:versions-{title}{"-" + parts[0] if len(parts) == 1 else ""}', name, text.rstrip(), citation=name, url=raw.url,
         source_name=f'Code of Federal Regulations, Title {title}', source_type='version_log', agency='Office of the Federal Register', license_note=raw.license,
         source_id=raw.source_id, raw_path=raw.path, raw_sha256=raw.sha256, as_of=raw.as_of or max(r['issue_date'] for r in rows),

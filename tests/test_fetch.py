@@ -21,7 +21,16 @@ from hypothesis import strategies as st
 
 from immig_research import fetch as module
 from immig_research.fetch import Ledger, fetch
-from immig_research.plans import Wanted, check_wanted, plan_ecfr, plan_forms, plan_index, plan_policy_manual, plan_urls, plan_uscode
+from immig_research.plans import (
+    Wanted,
+    check_wanted,
+    plan_ecfr,
+    plan_forms,
+    plan_index,
+    plan_policy_manual,
+    plan_urls,
+    plan_uscode,
+)
 from immig_research.polite import USER_AGENT, Clock, Failed, FetchRules, check_body
 from immig_research.records import BadInput, read_jsonl
 from immig_research.store import read_bytes, read_store

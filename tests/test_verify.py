@@ -150,3 +150,10 @@ def test_files_and_what_is_piped_in(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match='has no documents.jsonl'): verify_file('-', tmp_path)
     (tmp_path/'answer.txt').write_bytes(b'\xff\xfe\x00x')
     with pytest.raises(BadInput, match='not UTF-8'): verify_file(tmp_path/'answer.txt', tmp_path/'corpus')
+
+
+@pytest.mark.parametrize('cited, section', [('INA 337(a)', '1448'), ('INA § 349', '1481'), ('section 360 of the Act', '1503'), ('INA 504', '1534'), ('INA 412', '1522')])
+def test_every_title_of_the_act_has_its_section_of_the_code(cited, section):
+    docs = [Document(f'uscode:{section}', 'x', f'§ {section}. A rule.\n(a) It holds.', citation=f'8 U.S.C. {section}', source_type='statute',
+        paragraphs=[dict(id=f'8 U.S.C. {section}', start=0, end=15, kind='heading'), dict(id=f'8 U.S.C. {section}(a)', start=16, end=29, kind='text')])]
+    assert [(v.verdict, v.doc_id) for v in verify(cited, docs)] == [('VERIFIED', f'uscode:{section}')]
