@@ -224,19 +224,43 @@ def _manuals(text):
             yield Citation('uscis-pm', m[0], m.start(), m.end(), f'{m[1]} USCIS-PM{where}')
 
 # %% ../nbs/00h_citations.ipynb #citations-reports
-_REPORTS = (('decision', 'I&N Dec.', r'I\.?\s?(?:&|&amp;|and)\s?N\.?\s+Dec(?:\.|isions?\b|\b)'), ('fr', 'Fed. Reg.', r'F\.?\s?R\.?(?=\s)|Fed\.?\s+Reg(?:\.|ister\b)'),
-    ('stat', 'Stat.', r'Stat\.?(?=\s)'), ('fam', 'FAM', r'FAM'), ('reporter', '', r"F\.\s?(?:[23]d|4th)\.?|F\.\s?Supp\.(?:\s?[23]d)?|F(?:ed)?\.\s?App[’'x.]{1,3}x?\.?|"
-        r'F\.(?:R\.D\.|\s?Cas\.)?|U\.\s?S\.|S\.\s?Ct\.|L\.\s?Ed\.(?:\s?2d)?|B\.\s?R\.|Fed\.\s?Cl\.|WL|(?:[NS]\.[EWY]\.|A\.|P\.|So\.|Cal\.|[NS]\.W\.)\s?[23]d'))
-_REPORT = re.compile(r'(\d(?<![\d.,-]\d)\d{0,3})\s+(?:' + '|'.join(f'(?P<{kind.replace("-", "_")}>{p})' for kind, _, p in _REPORTS)
-    + r')\s?(?P<at>,?\s?at\s+|(?<=[.x])|(?<=\s))(?P<page>\d{1,3}(?:,\d{3})+(?!\d)|(?<=FAM )\d{2,3}\.\d{1,2}(?:-\d{1,2})?(?:\([A-Za-z0-9]{1,3}\))*|\d{1,8})(?![\d%]|\.\d)')
+_VOLUME = r'(?P<volume>\d(?<![\d.,-]\d)\d{0,3})\s+'
+_PAGE = (r'\s?(?P<at>,?\s?at\s+|(?<=[.x])|(?<=\s))'
+    r'(?P<page>\d{1,3}(?:,\d{3})+(?!\d)|(?<=FAM )\d{2,3}\.\d{1,2}(?:-\d{1,2})?(?:\([A-Za-z0-9]{1,3}\))*|\d{1,8})(?![\d%]|\.\d|d\b|th\b)')
+_SERIES = dict( # kind: its one name, and how it is written
+    decision=('I&N Dec.', r'I\.?\s?(?:&|&amp;|and)\s?N\.?\s+Dec(?:\.|isions?\b|\b)|I&N(?=\s\d)'),
+    fr=('Fed. Reg.', r'F\.?\s?R\.?(?=\s)|Fed\.?\s+Reg(?:\.|ister\b)'),
+    stat=('Stat.', r'Stat\.?(?=\s)'), fam=('FAM', 'FAM'), wl=('WL', 'WL'))
+_A_SERIES = re.compile(_VOLUME + '(?:' + '|'.join(f'(?P<{kind}>{written})' for kind, (_, written) in _SERIES.items()) + ')' + _PAGE)
 
-def _reports(text):
-    "Citations of decisions, of the Federal Register, and of others that are known by volume and page."
-    for m in _REPORT.finditer(text):
-        kind = m.lastgroup if m.lastgroup not in ('at', 'page') else next(k for k, _, _ in _REPORTS if m[k])
-        name = dict((k, n) for k, n, _ in _REPORTS)[kind] or re.sub(r'\s|\.$(?<=d\.)', '', m[kind]).replace('’', "'")
-        page = f'at {m["page"]}' if 'at' in m['at'] else m['page']
-        yield Citation(kind, m[0], m.start(), m.end(), f'{m[1]} {name} {page.replace(",", "")}', 'at' in m['at'])
+def _reported(kind, name, m):
+    "The citation of a volume and page that the match `m` found."
+    page = ('at ' if 'at' in m['at'] else '') + m['page'].replace(',', '')
+    return Citation(kind, m[0], m.start(), m.end(), f'{m["volume"]} {name} {page}', 'at' in m['at'])
+
+def _series(text):
+    "Citations of decisions of the Board, of the Federal Register, and of other series of the government."
+    for m in _A_SERIES.finditer(text):
+        kind = next(k for k in _SERIES if m[k])
+        yield _reported('reporter' if kind == 'wl' else kind, _SERIES[kind][0], m)
+
+# %% ../nbs/00h_citations.ipynb #citations-reporters
+_A_REPORTER = re.compile(_VOLUME + r"(?P<name>[A-Z](?:[\w'’&.]|\s(?=[A-Z\d&]))*?(?:\.|(?<=\d)d\.?|(?<=\d)th|[’']x))" + _PAGE)
+
+def _squeeze(name): return re.sub(r'\s|(?<=\dd)\.$', '', name).replace('’', "'")
+
+@lru_cache(maxsize=1)
+def _reporter_names():
+    "Spelling of a reporter, without blanks, to its one name; names of one letter would be found in lists, all but `F.`"
+    import reporters_db
+    names = {_squeeze(n): _squeeze(of[0]) for n, of in reporters_db.VARIATIONS_ONLY.items()} | {_squeeze(n): _squeeze(n) for n in reporters_db.EDITIONS}
+    return {n: name for n, name in names.items() if '.' in n and not re.fullmatch(r'[A-EG-Z]\.', n)}
+
+def _reporters(text):
+    "Citations of the reporters of courts."
+    for m in _A_REPORTER.finditer(text):
+        name = _reporter_names().get(_squeeze(m['name']))
+        if name and name != 'I.&N.Dec.': yield _reported('reporter', name, m)
 
 # %% ../nbs/00h_citations.ipynb #citations-laws
 _LAW = re.compile(rf'P(?<![.\w]P)(?:ub(?:lic|\.)\s?L(?:aws?|s?\.)|\.\s?L\.|L)\s*(?:Nos?\.\s*)?(?=\d{{2,3}}\s?{_DASH}\s?\d)')
@@ -338,7 +362,7 @@ def parse_citations(
 ) -> list[Citation]: # In order of their places
     "Find every citation in `text`."
     left = []
-    full = _sweep(c for found in (_codes(text), _named(text), _sections(text, left), _units(text), _manuals(text), _reports(text), _laws(text),
+    full = _sweep(c for found in (_codes(text), _named(text), _sections(text, left), _units(text), _manuals(text), _series(text), _reporters(text), _laws(text),
         _forms(text)) for c in found)
     full += _gaps(_shorts(text, left, full), full) if left else []
     laws = ('usc', 'cfr', 'ina', 'act')

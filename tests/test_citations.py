@@ -197,7 +197,7 @@ SPELLINGS = [
     ('140 S. Ct. 1062', ['140 S.Ct. 1062']),
     ('4 F.4th 119', ['4 F.4th 119']),
     ('309 F. Supp. 3d 40', ['309 F.Supp.3d 40']),
-    ('12 Fed. Appx. 9', ['12 Fed.Appx. 9']),
+    ('12 Fed. Appx. 9', ["12 F.App'x 9"]),
     ('2007 WL 1119787', ['2007 WL 1119787']),
     ('9 FAM 302.9-4(B)(2)', ['9 FAM 302.9-4(B)(2)']),
     # short citations
@@ -346,3 +346,18 @@ def test_resolve_whole_documents_and_nothing():
     assert resolve('Form I-485, edition 2025-01-20', INDEX)[0] == 'doc:Form I-485 Instructions'
     for absent in ('8 U.S.C. 1182(c)', '8 U.S.C. 118', '12 USCIS-PM D', '8 CFR 245.1', 'INA 999', 'no citation at all'):
         assert resolve(absent, INDEX) is None
+
+
+@pytest.mark.store
+@pytest.mark.skipif('IMMIG_STORE' not in os.environ, reason='IMMIG_STORE names no store')
+def test_eyecite_finds_no_case_that_is_not_found_here():
+    eyecite = pytest.importorskip('eyecite')
+    missed, seen = [], 0
+    for path in sorted((Path(os.environ['IMMIG_STORE'])/'federal-courts').glob('*.txt'))[:6]:
+        text = path.read_text(encoding='utf-8')
+        mine = [c for c in parse_citations(text) if c.kind in ('reporter', 'decision')]
+        for theirs in eyecite.get_citations(text):
+            if type(theirs).__name__ != 'FullCaseCitation': continue
+            start, end = theirs.span(); seen += 1
+            if not any(c.start < end and start < c.end for c in mine): missed.append(text[start:end])
+    assert seen > 100 and missed == []
