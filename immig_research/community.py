@@ -14,10 +14,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 
+from .coverage import shingle_coverage
 from .eoir import html_lines
 from .records import Document
 from .store import RawFile, Reject
-from .uscis import Block, clean_line, lay_out, shingle_coverage
+from .uscis import Block, clean_line, lay_out
 
 # %% ../nbs/00g_community.ipynb #community-rows-part
 def _parquet(data):

@@ -20,10 +20,11 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import PurePosixPath
 
+from .coverage import shingle_coverage
 from .eoir import plain_lines
 from .records import Document
 from .store import RawFile, Reject
-from .uscis import Block, Line, clean_line, join_lines, lay_out, pdf_lines, shingle_coverage
+from .uscis import Block, Line, clean_line, join_lines, lay_out, pdf_lines
 
 # %% ../nbs/00f_dhs.ipynb #dhs-read-grid
 def read_grid(

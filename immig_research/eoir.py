@@ -17,9 +17,10 @@ from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 
+from .coverage import shingle_coverage
 from .records import Document
 from .store import RawFile, Reject
-from .uscis import Block, Line, clean_line, join_lines, lay_out, pdf_lines, reading_order, shingle_coverage
+from .uscis import Block, Line, clean_line, join_lines, lay_out, pdf_lines, reading_order
 
 # %% ../nbs/00e_eoir.ipynb #eoir-cite
 _CITE = re.compile(r'(\d{1,3}) I\s?&\s?N Dec\. (\d{1,4})(?: \((A\.G\.|BIA|BIA, A\.G\.|R\.C\.|C\.O\.|[A-Z][\w. ]+?),? (\d{4})\))?')

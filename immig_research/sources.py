@@ -26,11 +26,12 @@ from tqdm.auto import tqdm
 from .chunk import chunk_document
 from .clock import check_day, date_documents, standing, versions_of
 from .community import read_hf_rows, read_stackexchange
+from .coverage import shingle_coverage
 from .dhs import read_civics, read_report, read_statistics_table, read_statistics_workbook
 from .ecfr import read_ecfr_xml
 from .eoir import read_decision, read_history, read_opinion
 from .records import BadInput, Chunk, Document, read_jsonl, write_jsonl
-from .statutes import coverage, read_uscode_markdown
+from .statutes import read_uscode_markdown
 from .store import RawFile, Reject, read_bytes, read_store
 from .uscis import read_alert_text, read_form_pdf, read_instructions_pdf, read_instructions_text, read_manual_text
 from .uslm import read_uslm_xml
@@ -145,7 +146,7 @@ def shared_text(
 ) -> float: # 0-1
     "The share of the shorter text's runs of five words that stand in the other, of `a` and `b`."
     short, long = sorted((a.text, b.text), key=len)
-    return coverage(short, long)
+    return shingle_coverage(short.splitlines(), long)
 
 # %% ../nbs/00_sources.ipynb #sources-merge
 def merge_twins(

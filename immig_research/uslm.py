@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from .ecfr import INLINE, assemble, covered, number_repeats, parse_xml, table_lines, xml_lines
+from .coverage import shingle_coverage
+from .ecfr import INLINE, assemble, number_repeats, parse_xml, table_lines, xml_lines
 from .records import Document
 from .store import RawFile, Reject
 
@@ -176,7 +177,7 @@ def _document(raw, el, part, above):
     return Document(doc_id=f'{raw.source_id}:{key}', title=f'{citation}: {name}', text=text, citation=citation, url=raw.url,
         source_name=f'U.S. Code, Title {parse_identifier(el.get("identifier"))[0]}', source_type='statute', agency='Congress',
         license_note=raw.license, source_id=raw.source_id, raw_path=raw.path, raw_sha256=raw.sha256, as_of=raw.as_of, section_path=path,
-        paragraphs=paragraphs, coverage=covered(xml_lines(part), text))
+        paragraphs=paragraphs, coverage=shingle_coverage(xml_lines(part), text))
 
 # %% ../nbs/00n_uslm.ipynb #uslm-read
 def read_uslm_xml(

@@ -14,11 +14,12 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from .coverage import shingle_coverage
 from .pdf import (_PRINTED, Grid, Line, clean_line, join_lines, pdf_grids, pdf_lines, raw_lines,
     without_print_furniture)
 from .records import Document
 from .store import RawFile, Reject
-from .uscis import Block, build_document, chapter_titles, decode_text, manual_blocks, manual_place, shingle_coverage
+from .uscis import Block, build_document, chapter_titles, decode_text, manual_blocks, manual_place
 
 # %% ../nbs/00p_webpages.ipynb #webpages-hang-marks
 _MARK = re.compile(r'(?:\[\d{1,3}\])+\S?')

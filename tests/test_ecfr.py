@@ -3,11 +3,11 @@ import os
 from html import escape
 
 import pytest
+from immig_research.coverage import shingle_coverage
 from tiling import check_tiling
 
 from immig_research.chunk import chunk_document
 from immig_research.ecfr import (
-    covered,
     drop_contents,
     parse_xml,
     read_ecfr_xml,
@@ -143,7 +143,7 @@ def test_nothing_is_lost_in_an_unknown_tag():
 
 def test_coverage_sees_a_dropped_line():
     lines = xml_lines(parse_xml(section(P('(a) One two three four five six.', '(b) Seven eight nine ten eleven.')).encode()))
-    assert covered(lines, '\n'.join(lines)) == 1.0 and covered(lines, '\n'.join(lines[:-1])) < .75
+    assert shingle_coverage(lines, '\n'.join(lines)) == 1.0 and shingle_coverage(lines, '\n'.join(lines[:-1])) < .75
 
 
 def whole_title(sections): return ('<?xml version="1.0" encoding="UTF-8"?><ECFR><AMDDATE>March 17, 2015</AMDDATE><VOLUME N="1" AMDDATE="2015-03-17"/>'

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from immig_research.statutes import Mark, coverage, read_uscode_markdown, reads_as_heading, resolve_paths, tidy
+from immig_research.statutes import Mark, read_uscode_markdown, reads_as_heading, resolve_paths, tidy
 from immig_research.store import RawFile, read_bytes, read_store
 
 STORE = os.environ.get('IMMIG_STORE')
@@ -139,11 +139,6 @@ def test_tidy(raw, clean): assert tidy(raw) == clean
     ('The host shall', 'Open the door.', True, False), ('Crimes of', 'Theft.', False, False),
 ])
 def test_reads_as_heading(text, follows, in_list, want): assert reads_as_heading(text, follows, in_list=in_list) is want
-
-
-def test_coverage_sees_a_dropped_line():
-    raw = 'one two three four five\n\nsix seven eight nine ten'
-    assert coverage(raw, raw) == 1.0 and coverage(raw, 'one two three four five') == .5 and coverage(raw, 'ten nine eight seven six') == 0
 
 
 @pytest.mark.skipif(not STORE, reason='IMMIG_STORE is not set: the real store is not on this machine')

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from immig_research.coverage import shingle_coverage
 from tiling import check_tiling, texts
 
 from immig_research.pdf import Grid, Line, clean_line, find_grids
@@ -18,7 +19,6 @@ from immig_research.uscis import (
     read_form_pdf,
     read_instructions_pdf,
     read_manual_text,
-    shingle_coverage,
 )
 from immig_research.webpages import (
     hang_marks,
