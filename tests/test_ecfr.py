@@ -3,10 +3,10 @@ import os
 from html import escape
 
 import pytest
-from immig_research.coverage import shingle_coverage
 from tiling import check_tiling
 
 from immig_research.chunk import chunk_document
+from immig_research.coverage import shingle_coverage
 from immig_research.ecfr import (
     drop_contents,
     parse_xml,

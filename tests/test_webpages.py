@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from immig_research.coverage import shingle_coverage
 from tiling import check_tiling, texts
 
+from immig_research.coverage import shingle_coverage
 from immig_research.pdf import Grid, Line, clean_line, find_grids
 from immig_research.store import RawFile, Reject, read_bytes, read_store, sample_store
 from immig_research.uscis import (
