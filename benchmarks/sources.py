@@ -14,11 +14,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench import row, run_child, turns, write_result
 
+from immig_research.citations import parse_citations
 from immig_research.sources import collect, find_reader
 from immig_research.store import Reject, read_bytes, read_store, sample_store
 
 STORE = Path(os.environ.get('IMMIG_STORE') or sample_store())
-PEERS = dict(html=('trafilatura',), pdf=('pypdf', 'pdfplumber'))
+PEERS = dict(html=('trafilatura',), pdf=('pypdf', 'pdfplumber'), citations=('eyecite',))
 KINDS = {'text/html': 'html', 'application/pdf': 'pdf', 'text/markdown': 'markdown', 'text/plain': 'text', 'text/csv': 'csv',
          'application/xml': 'xml', 'application/json': 'json'}
 AT_MOST = dict(pdf=24, csv=6, markdown=120, text=80) # Files of a kind, evenly spaced over the manifest, so that a turn takes seconds
@@ -27,11 +28,11 @@ AT_MOST = dict(pdf=24, csv=6, markdown=120, text=80) # Files of a kind, evenly s
 def files_of(what):
     "The files of one kind that a reader takes, evenly spaced over the manifest."
     def readable(raw):
-        try: return bool(find_reader(raw))
+        try: return bool(find_reader(raw).read(raw, read_bytes(STORE, raw)))
         except Reject: return False
-    found = [r for r in read_store(STORE) if KINDS.get(r.media_type) == what and readable(r)]
+    found = [r for r in read_store(STORE) if KINDS.get(r.media_type) == what]
     keep = AT_MOST.get(what, len(found))
-    return [found[i * len(found) // keep] for i in range(keep)] if len(found) > keep else found
+    return [r for r in ([found[i * len(found) // keep] for i in range(keep)] if len(found) > keep else found) if readable(r)]
 
 
 def trafilatura_text(data):
@@ -55,8 +56,25 @@ def pdfplumber_text(data):
     with pdfplumber.open(io.BytesIO(data)) as pdf: return '\n'.join(page.extract_text() or '' for page in pdf.pages)
 
 
+def eyecite_citations(text):
+    import eyecite
+    return eyecite.get_citations(text)
+
+
+def cite(system):
+    "The work of finding the citations in ten court opinions, the texts that eyecite is made for."
+    texts = [read_bytes(STORE, r).decode() for r in read_store(STORE) if r.source_id == 'federal-courts'][:10]
+    find = parse_citations if system == 'ours' else eyecite_citations
+    find(texts[0])
+    def run():
+        for text in texts: find(text)
+        return sum(len(text.encode()) for text in texts)
+    return run
+
+
 def work(system, what):
     "The work of one system on all files of a kind, warmed up on the first; returns bytes."
+    if what == 'citations': return cite(system)
     if what == 'collect':
         def whole():
             with tempfile.TemporaryDirectory() as out: collect(STORE, out)
@@ -85,7 +103,7 @@ def main():
     args = ap.parse_args()
     if args.child: run_child(work(*args.child)); return
     kinds = [k for k in dict.fromkeys(KINDS.values()) if files_of(k)]
-    plan = [(s, k) for k in kinds for s in ('ours', *PEERS.get(k, ()))] + [('ours', 'collect')]
+    plan = [(s, k) for k in kinds for s in ('ours', *PEERS.get(k, ()))] + [('ours', 'citations'), ('eyecite', 'citations'), ('ours', 'collect')]
     found, rows = turns(__file__, plan, args.repeats), []
     speed = {cell: [m['units'] / 1e6 / m['seconds'] for m in ms] for cell, ms in found.items()}
     for (system, what), ms in found.items():
@@ -96,7 +114,7 @@ def main():
         if what == 'collect': rows.append(row(system, what, 'seconds', [m['seconds'] for m in ms], 's'))
     note = f'{len(read_store(STORE))} files of {"a real store" if "IMMIG_STORE" in os.environ else "the packaged sample"}; by kind: ' + ', '.join(f'{k} {len(files_of(k))}' for k in kinds)
     more = {} if args.out is None else dict(folder=args.out)
-    write_result('sources', rows, ('trafilatura', 'pypdf', 'pdfplumber', 'pypdfium2', 'selectolax'), note, **more)
+    write_result('sources', rows, ('trafilatura', 'pypdf', 'pdfplumber', 'pypdfium2', 'selectolax', 'eyecite'), note, **more)
 
 
 if __name__ == '__main__': main()

@@ -106,7 +106,7 @@ _SIGN = r'(?:§+\s*|[Ss]ections?\s+|[Ss]ec(?:s|t)?\.\s*|SEC(?:TIONS?|\.)\s+|[Pp]
 _USC = r'U\.?\s?S\.?\s?C(?:\.|ode\b|\b)?(?:\s?A(?:\.|nn\.|\b))?|United\s+States\s+Code|usc\b|u\.s\.c\.'
 _CFR = r'C\.?\s?F\.?\s?R\.?(?!\w*[a-z])|Code\s+of\s+Federal\s+Regulations|cfr\b|c\.f\.r\.'
 _CODE = re.compile(rf'\d(?<![\d.,]\d)\d?(?:\s{{0,3}}|,?\s+(?:of\s+)?(?:the\s+)?)(?:(?P<usc>{_USC})|(?P<cfr>{_CFR})),?\s*(?:at\s+)?{_SIGN}{{0,2}}'
-    r'(?:(?=\d)|[Cc]h(?:apter|\.)\s*(?P<chapter>\d{1,3})\b)')
+    r'(?:(?=\d)|[Cc]h(?:apter|\.)\s*(?P<chapter>\d{1,3}|[IVXLC]{1,6})\b)')
 
 _AN_INA = re.compile(r'[1-9]\d\d(?!\d)|1[1-7]\d\d(?!\d)') # Or what is taken for one: `INA 999` shall be found, to be told false
 
@@ -142,14 +142,18 @@ _LETTERS = {'Personal Responsibility and Work Opportunity Reconciliation Act': '
     'Child Status Protection Act': 'CSPA', 'American Competitiveness and Workforce Improvement Act': 'ACWIA',
     'American Competitiveness in the Twenty-First Century Act': 'AC21', 'Trafficking Victims Protection Act': 'TVPA',
     'Trafficking Victims Protection Reauthorization Act': 'TVPRA', 'Homeland Security Act': 'HSA'}
-_WORDS = r"(?:[A-Z][A-Za-z’'.&-]+,?(?!\s*\n\s*\n)\s+(?:(?:and|of|for|the|to|in|on|from|by|with|against|&)\s+){0,3}){1,14}"
-_NAME = rf'(?:{"|".join(_LETTERS.values())}|{_WORDS}Act)\b(?:\s+of\s+\d{{4}}(?!\d))?(?:\s*\([A-Z][A-Z0-9]{{2,7}}\))?'
+_WORDS = r"(?:[A-Z](?:\s(?=[a-z]{2}))?[A-Za-z’'.&-]+,?(?!\s*\n\s*\n)\s+(?:(?:and|of|for|the|to|in|on|from|by|with|against|&)\s+){0,3}){1,14}"
+_YEAR = r'\s+(?:of|for\s+Fiscal\s+Years?)\s+\d{4}(?!\d)'
+_BRIEF = r'\s*\([A-Z][A-Z0-9]{1,7}\)' # What the text will call it: (NACARA)
+_NAME = (rf'(?:(?:{"|".join(_LETTERS.values())}|{_WORDS}(?:Act|(?:Amendments|Code)(?={_YEAR})))\b(?:{_BRIEF})?(?:{_YEAR})?(?:{_BRIEF})?'
+    r'|(?!CFR|USC|FAM|AFM|PDF|FBI|CIA|DHS|DOS|DOL)[A-Z]{3,7}\b)')
 _INA = r'(?:INA\b|I\.N\.A\.|Immigration\s+(?:and|&)\s+Nationality\s+Act\b(?:\s+of\s+1952)?(?:\s*\((?:the\s+)?[“"]?(?:INA|Act)[”"]?\))?)'
 
 def _act(name):
     "The one spelling of an act's name; INA for the Act itself."
-    name = re.sub(r'\s*\([A-Z0-9]+\)$|^(?:(?:See|Under|Both|In|Of|By|And|Cf\.|[Tt]he)\s+)+', '', ' '.join(name.split()))
-    plain = re.sub(r' of \d{4}$', '', name)
+    name = re.sub(rf'{_BRIEF}(?=$| of| for)|^(?:(?:See|Under|Both|In|Of|By|And|Cf\.|[Tt]he)\s+)+', '', ' '.join(name.split()))
+    name = re.sub(r'\b([B-HJ-Z]) (?=[a-z])', r'\1', name) # A letter that an extraction tore off
+    plain = re.sub(rf'{_YEAR}$', '', name)
     return 'INA' if re.fullmatch(_INA, plain) else _LETTERS.get(plain, plain if plain in _LETTERS.values() else name)
 
 # %% ../nbs/00h_citations.ipynb #citations-named
@@ -200,26 +204,33 @@ def _sections(text, left):
         else: yield from _cite('act', _act(of['act']), text, m.start(), items, of.end())
 
 # %% ../nbs/00h_citations.ipynb #citations-units
-_UNITS = re.compile(rf'(?P<unit>[CcTt](?<!\w.)(?:hapter|itle))\s+(?P<n>[IVXLC]{{1,6}}|\d{{1,3}})\s+of\s+(?:the\s+)?(?:[Tt]itle\s+(?P<title>\d{{1,2}})\b|(?P<act>{_NAME}))')
+_UNIT = r'(?:[IVXLC]{1,6}|\d{1,3})'
+_UNITS = re.compile(rf'(?P<unit>[CcTt](?<!\w.)(?:hapter|itle)s?)\s+(?P<list>{_UNIT}(?:(?:,\s+(?:and\s+|or\s+)?|\s+(?:and|or)\s+){_UNIT})*)(?P<aside>\s*\[[^\]\n]{{0,90}}\],?)?'
+    rf'\s+of\s+(?:the\s+)?(?:[Tt]itle\s+(?P<title>\d{{1,2}})\b|(?P<act>{_NAME}))')
 
 def _units(text):
-    "Citations of a chapter or a title of a law."
+    "Citations of a chapter or a title of a law, or of several."
     for m in _UNITS.finditer(text):
-        unit = 'ch.' if m['unit'].lower() == 'chapter' else 'tit.'
-        if m['title'] and unit == 'ch.': yield Citation('usc', m[0], m.start(), m.end(), f'{m["title"]} U.S.C. ch. {m["n"]}')
-        elif m['act'] and (name := _act(m['act'])) != 'INA': yield Citation('act', m[0], m.start(), m.end(), f'{name} {unit} {m["n"]}')
+        unit, items = 'ch.' if m['unit'][0] in 'Cc' else 'tit.', [*re.finditer(_UNIT, m['list'])]
+        if m['title']: law = f'{m["title"]} U.S.C.' if unit == 'ch.' else ''
+        else: law = '' if _act(m['act']) == 'INA' else _act(m['act'])
+        for i, item in enumerate(items if law else []):
+            start = m.start('list') + item.start() if i else m.start()
+            end = m.end() if i == len(items) - 1 and not m['aside'] else m.start('list') + item.end()
+            yield Citation('usc' if m['title'] else 'act', text[start:end], start, end, f'{law} {unit} {item[0]}')
 
 # %% ../nbs/00h_citations.ipynb #citations-others
 _DASH = '[-–‑]'
 _MANUAL = [re.compile(rf'(\d(?<![\d.]\d)\d?)\s+USCIS\s?(?:{_DASH}\s?)?PM(?:\s+([A-Z])(?![a-zA-Z])(?:\.(\d{{1,2}})((?:\([A-Za-z0-9]{{1,4}}\))*))?)?'),
     re.compile(r'V(?<!\wV)ol(?:ume|\.)\s+(\d{1,2})(?:,[^,;.\[\]]{3,70})?,\s+P(?:art|t\.)\s+([A-Z])\b(?:(?:,[^,;.\[\]]{3,90}){0,2}?,\s+Ch(?:apter|\.)\s+'
-        r'(\d{1,2})(?:(?:,[^,;.\[\]]{3,90}){0,2}?,\s+Section\s+(?=([A-Z])\b).)?)?')]
+        r'(\d{1,2})(?:(?:,[^,;.\[\]]{3,90}){0,2}?,\s+Section\s+([A-Z])\b(?:(?:,[^,;.\[\]]{3,90}){0,2}?,\s+Subsection\s+(\d{1,2})\b)?)?)?')]
 
 def _manuals(text):
     "Citations of the Policy Manual in `text`."
     for pattern in _MANUAL:
         for m in pattern.finditer(text):
             heading = f'({m[4]})' if m[4] and '(' not in m[4] else m[4] or ''
+            if m.re.groups > 4 and m[5]: heading += f'({m[5]})'
             where = (f' {m[2]}' if m[2] else '') + (f'.{m[3]}' if m[3] else '') + heading
             yield Citation('uscis-pm', m[0], m.start(), m.end(), f'{m[1]} USCIS-PM{where}')
 
@@ -277,8 +288,8 @@ def _laws(text):
 
 # %% ../nbs/00h_citations.ipynb #citations-forms
 _EDITION = r'(?:,?\s*\(?\s*(?:edition|ed\.|rev\.)(?:\s+dat(?:e|ed))?:?\s+(?:(\d{1,2})/(\d{1,2})/(\d{2,4})|(\d{4}-\d\d-\d\d))\)?)?'
-_FORM = re.compile(rf'[FfINGEDA](?<!\w.)(?:(?<=[Ff])orms?\s+([A-Z]{{1,4}}){_DASH}(\d{{1,4}}[A-Z]{{0,4}})\b|'
-    rf'(?:(?<=[ING])|(?<=E)(?:OIR|TA)|(?<=D)S|(?<=A)R)(){_DASH}(\d{{2,4}}[A-Z]{{0,3}}|9)\b)'
+_FORM = re.compile(rf'[FfINGEDA](?<!\w.)(?:(?<=[Ff])orms?\s+([A-Z]{{1,4}})[ –‑-](\d{{1,4}}[A-Z]{{0,4}})(?=s?\b)|'
+    rf'(?:(?<=[ING])|(?<=E)(?:OIR|TA)|(?<=D)S|(?<=A)R)(){_DASH}(\d{{2,4}}[A-Z]{{0,3}}|9)(?=s?\b))'
     rf'(?:,?\s+[Ss]upplement\s+([A-Z])\b)?{_EDITION}')
 
 def _forms(text):

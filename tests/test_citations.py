@@ -216,6 +216,20 @@ SPELLINGS = [
     ('12 months, 5 F and 3 U', []),
     ('No. 3:00-CV-1688-P, $1,182 and 8 AM', []),
     ('5 years, 212 days and section heads', []),
+    # shapes that a second labelled set showed
+    ('Section 7611(e) of the National Defense Authorization Act for Fiscal Year 2020', ['National Defense Authorization Act for Fiscal Year 2020 7611(e)']),
+    ('Section 201(b) of the Child Citizenship Act (CCA) of 2000', ['Child Citizenship Act of 2000 201(b)']),
+    ('section 301 of the Social Security Amendments of 1972', ['Social Security Amendments of 1972 301']),
+    ('section 911 of the Internal Revenue Code of 1986', ['Internal Revenue Code of 1986 911']),
+    ('section 401(b) or 411(b) of the Personal Responsibility and W ork Opportunity Reconciliation Act', ['PRWORA 401(b)', 'PRWORA 411(b)']),
+    ('\u00a7 3348(d) of the FVRA', ['FVRA 3348(d)']),
+    ('titles I, X, and XVI of the Social Security Act', ['Social Security Act tit. I', 'Social Security Act tit. X', 'Social Security Act tit. XVI']),
+    ('Volume 7, Adjustment of Status, Part P, Other Programs, Chapter 5, Refugees, Section E, Adjudication, Subsection 2', ['7 USCIS-PM P.5(E)(2)']),
+    ('40 CFR Ch. V', ['40 CFR ch. V']),
+    ('Two Form I-94s and a Form I 485', ['Form I-94', 'Form I-485']),
+    ('167 Va. 475, 189 S.E. 321', ['167 Va. 475', '189 S.E. 321']),
+    ('15 I&N 472', ['15 I&N Dec. 472']),
+    ('20 Op. O.L.C. 124', ['20 Op.O.L.C. 124']),
 ]
 
 
