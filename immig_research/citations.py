@@ -141,12 +141,14 @@ _LETTERS = {'Personal Responsibility and Work Opportunity Reconciliation Act': '
     'Antiterrorism and Effective Death Penalty Act': 'AEDPA', 'Freedom of Information Act': 'FOIA', 'Violence Against Women Act': 'VAWA',
     'Child Status Protection Act': 'CSPA', 'American Competitiveness and Workforce Improvement Act': 'ACWIA',
     'American Competitiveness in the Twenty-First Century Act': 'AC21', 'Trafficking Victims Protection Act': 'TVPA',
-    'Trafficking Victims Protection Reauthorization Act': 'TVPRA', 'Homeland Security Act': 'HSA'}
+    'Trafficking Victims Protection Reauthorization Act': 'TVPRA', 'Homeland Security Act': 'HSA',
+    'Federal Vacancies Reform Act': 'FVRA', 'National Voter Registration Act': 'NVRA', 'Defense of Marriage Act': 'DOMA',
+    'Victims of Trafficking and Violence Protection Act': 'VTVPA'}
 _WORDS = r"(?:[A-Z](?:\s(?=[a-z]{2}))?[A-Za-z’'.&-]+,?(?!\s*\n\s*\n)\s+(?:(?:and|of|for|the|to|in|on|from|by|with|against|&)\s+){0,3}){1,14}"
 _YEAR = r'\s+(?:of|for\s+Fiscal\s+Years?)\s+\d{4}(?!\d)'
 _BRIEF = r'\s*\([A-Z][A-Z0-9]{1,7}\)' # What the text will call it: (NACARA)
-_NAME = (rf'(?:(?:{"|".join(_LETTERS.values())}|{_WORDS}(?:Act|(?:Amendments|Code)(?={_YEAR})))\b(?:{_BRIEF})?(?:{_YEAR})?(?:{_BRIEF})?'
-    r'|(?!CFR|USC|FAM|AFM|PDF|FBI|CIA|DHS|DOS|DOL)[A-Z]{3,7}\b)')
+_ACT = rf'(?:Act|(?:Amendments|Code)(?={_YEAR}))'
+_NAME = rf'(?:{"|".join(_LETTERS.values())}|{_WORDS}{_ACT})\b(?:{_BRIEF})?(?:{_YEAR})?(?:{_BRIEF})?'
 _INA = r'(?:INA\b|I\.N\.A\.|Immigration\s+(?:and|&)\s+Nationality\s+Act\b(?:\s+of\s+1952)?(?:\s*\((?:the\s+)?[“"]?(?:INA|Act)[”"]?\))?)'
 
 def _act(name):
@@ -157,11 +159,11 @@ def _act(name):
     return 'INA' if re.fullmatch(_INA, plain) else _LETTERS.get(plain, plain if plain in _LETTERS.values() else name)
 
 # %% ../nbs/00h_citations.ipynb #citations-named
-_BEFORE = re.compile(rf'(?:\b(?P<ina>{_INA[3:-1]}|Ina\b|ina\b)\)?,?(?:\s+at)?\s*{_SIGN}{{0,2}}(?=\d)|(?P<act>\bAct|\b(?:{"|".join(_LETTERS.values())}))\b'
-    r'(?:\s+of\s+\d{4}(?!\d))?(?:\s*\([A-Z][A-Z0-9]{2,7}\))?(?:(?:,?\s*§+\s*|\s+[Ss]ec(?:tions?\s+|s?\.\s*)|\s(?P<bare>))(?=\d)|'
+_BEFORE = re.compile(rf'(?:\b(?P<ina>{_INA[3:-1]}|Ina\b|ina\b)\)?,?(?:\s+at)?\s*{_SIGN}{{0,2}}(?=\d)|(?P<act>\b{_ACT}|\b(?:{"|".join(_LETTERS.values())}))\b'
+    rf'(?:{_BRIEF})?(?:{_YEAR})?(?:{_BRIEF})?' r'(?:(?:,?\s*§+\s*|\s+[Ss]ec(?:tions?\s+|s?\.\s*)|\s(?P<bare>))(?=\d)|'
     r'\s+(?P<unit>ch|tit)\.\s(?P<part>[IVXLC]+|\d{1,3})\b))')
 _NAMED = re.compile(rf'{_WORDS}$')
-_FIRST = re.compile(rf'[{"".join(sorted({n[0] for n in _LETTERS.values()} | set("AIi")))}](?<!\w.)(?:(?:ct|na|{"|".join(n[1:] for n in ("INA", *_LETTERS.values()))})\b|'
+_FIRST = re.compile(rf'[{"".join(sorted({n[0] for n in _LETTERS.values()} | set("ACIi")))}](?<!\w.)(?:(?:ct|mendments|ode|na|{"|".join(n[1:] for n in ("INA", *_LETTERS.values()))})\b|'
     r'\.N\.A\.|mmigration\s+(?:and|&)\s+Nat)')
 
 def _named(text):
@@ -169,9 +171,10 @@ def _named(text):
     for m in filter(None, (_BEFORE.match(text, first.start()) for first in _FIRST.finditer(text))):
         start, name = m.start(), 'INA'
         if m['act']:
-            words = _NAMED.search(text[max(0, start - 120):start]) if m['act'] == 'Act' else None
+            long = m['act'] in ('Act', 'Amendments', 'Code')
+            words = _NAMED.search(text[max(0, start - 120):start]) if long else None
             if words: start -= len(words[0])
-            name = _act(re.match(r'(?s).*?\bAct\b(?:\s+of\s+\d{4})?' if m['act'] == 'Act' else r'\w+', text[start:m.end()])[0])
+            name = _act(re.match(rf'(?s).*?\b{_ACT}\b(?:{_BRIEF})?(?:{_YEAR})?' if long else r'\w+', text[start:m.end()])[0])
             if name == 'Act': name = 'INA'
         if m['unit']: yield Citation('act', m[0], start, m.end(), f'{name} {m["unit"]}. {m["part"]}'); continue
         kind, items = 'ina' if name == 'INA' else 'act', _items(text, m.end(), _SECTION, _fits('ina' if name == 'INA' else 'usc', ''))
