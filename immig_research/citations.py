@@ -145,7 +145,7 @@ _LETTERS = {'Personal Responsibility and Work Opportunity Reconciliation Act': '
     'Federal Vacancies Reform Act': 'FVRA', 'National Voter Registration Act': 'NVRA', 'Defense of Marriage Act': 'DOMA',
     'Victims of Trafficking and Violence Protection Act': 'VTVPA'}
 _WORDS = r"(?:[A-Z](?:\s(?=[a-z]{2}))?[A-Za-z’'.&-]+,?(?!\s*\n\s*\n)\s+(?:(?:and|of|for|the|to|in|on|from|by|with|against|&)\s+){0,3}){1,14}"
-_YEAR = r'\s+(?:of|for\s+Fiscal\s+Years?)\s+\d{4}(?!\d)'
+_YEAR = r'(?:\s+(?:of|for\s+Fiscal\s+Years?)|,)\s+(?:18|19|20)\d\d(?!\d)(?!\s+U\.)'
 _BRIEF = r'\s*\([A-Z][A-Z0-9]{1,7}\)' # What the text will call it: (NACARA)
 _ACT = rf'(?:Act|(?:Amendments|Code)(?={_YEAR}))'
 _NAME = rf'(?:{"|".join(_LETTERS.values())}|{_WORDS}{_ACT})\b(?:{_BRIEF})?(?:{_YEAR})?(?:{_BRIEF})?'
@@ -183,10 +183,23 @@ def _named(text):
         if _STOP.match(text, m.end()) or loose and re.match(r'(?:19|20)\d\d\b|\d+\s+[a-z]', text[m.end():m.end() + 12]): continue
         yield from _cite(kind, name, text, start, items)
 
+# %% ../nbs/00h_citations.ipynb #citations-antecedent
+_A_NAME = re.compile(rf'(?:{_INA}|{_NAME})')
+_A_TITLE = re.compile(rf'[Tt]itle\s+(?P<title>\d{{1,2}})\b(?P<rules>,?\s+(?:of\s+)?(?:the\s+)?(?:{_CFR}))?|(?P<code>\d{{1,2}})\s+(?:{_USC}|(?P<cfr>{_CFR}))')
+
+def _antecedent(text, at, noun):
+    "Kind and prefix of the law that `such` Act or title at `at` of `text` means; None where none is named in the 2,000 characters before."
+    before = text[max(0, at - 2000):at]
+    named = [*(_A_NAME if noun == 'Act' else _A_TITLE).finditer(before)]
+    if not named: return None
+    last = named[-1]
+    if noun == 'Act': return ('ina', 'INA') if _act(last[0]) == 'INA' else ('act', _act(last[0]))
+    return ('cfr', f'{last["title"] or last["code"]} CFR') if last['rules'] or last['cfr'] else ('usc', f'{last["title"] or last["code"]} U.S.C.')
+
 # %% ../nbs/00h_citations.ipynb #citations-sections
 _HEAD = re.compile(r'[SsPp§](?:(?<!\w.)(?:(?<=[Ss])ec(?:tions?\s+|s?\.\s*|t\.\s*)|(?<=S)EC(?:TIONS?\s+|\.\s*)|(?P<part>(?<=[Pp])arts?\s+))(?:§+\s*)?|(?<=§)§*\s*)(?=\d)')
 _OF = re.compile(rf'(?:\u202f\s?\d{{1,2}})?(?:\s*\((?:relating|as|other|concerning|regarding|describing)\s[^()]{{0,160}}\))?(?:{_B},{_B}|\s+(?:of|in|under)\s+)(?:'
-    rf'(?P<this>this\s+title\b)|(?:the\s+)?[Tt]itle\s+(?P<title>\d{{1,2}})\b(?:,?\s+(?:of\s+)?(?:the\s+)?(?:{_USC}|(?P<cfr>{_CFR})))?|'
+    rf'(?P<this>this\s+[Tt]itle\b)|(?:such|that|said)\s+(?P<same>Act|[Tt]itle)\b|(?:the\s+)?[Tt]itle\s+(?P<title>\d{{1,2}})\b(?:,?\s+(?:of\s+)?(?:the\s+)?(?:{_USC}|(?P<cfr>{_CFR})))?|'
     rf'(?:the\s+)?(?P<ina>{_INA[3:-1]}|Act\b(?!\s+of\b))|(?:the\s+)?(?P<act>{_NAME}))')
 _ELSE = re.compile(r'\s+(?:of|to)\s+(?!(?:the\s+)?(?:statute|Code|regulations?)\b)|,?\s+(?:Pub|[A-Z][a-z]+\s+L\.)')
 
@@ -198,6 +211,9 @@ def _sections(text, left):
         of, dotted = _OF.match(text, items[-1][1]), '.' in items[0][2]
         if not of or (of[0].lstrip()[:1] == ',' and not of['ina']):
             if not m['part'] and not _ELSE.match(text, items[-1][1]): left.append((m, items))
+        elif of['same']:
+            kind, law = _antecedent(text, of.start('same'), of['same'].title()) or ('', '')
+            if kind and (kind == 'cfr' or not m['part']): yield from _cite(kind, law, text, m.start(), items, of.end())
         elif of['cfr'] or (of['title'] and dotted): yield from _cite('cfr', f'{of["title"]} CFR', text, m.start(), items, of.end())
         elif m['part']: continue
         elif of['this'] or of['title']: yield from _cite('usc', f'{of["title"] or 8} U.S.C.', text, m.start(), items, of.end())
