@@ -306,7 +306,8 @@ def same_fact(
 ) -> bool: # True if a reader would take one for the other
     "Whether `a` and `b` state the same value."
     if {a.kind, b.kind} == {'age', 'duration'}: return a.value == b.value and a.unit == b.unit == 'year'
-    if 'count' in (a.kind, b.kind) and {a.kind, b.kind} <= {'count', 'age', 'duration'}: return a.value == b.value
+    if a.kind == b.kind == 'count': return a.value == b.value
+    if 'count' in (a.kind, b.kind) and {a.kind, b.kind} <= {'count', 'age', 'duration'}: return a.value == b.value and float(a.value) > 3
     if a.kind != b.kind: return False
     if a.kind == 'duration': return _length(a) == _length(b)
     if a.kind in ('date', 'citation'):

@@ -4,6 +4,7 @@ import pytest
 
 from immig_research.facts import extract_facts
 from immig_research.facts_judge import (
+    CUTS,
     FEATURES,
     calibration_rows,
     cross_validate,
@@ -61,12 +62,23 @@ def test_a_third_of_the_reference_is_not_all_of_it():
     assert len(whole) <= 1, whole
 
 
-def test_cutting_a_right_answer_seldom_raises_it():
-    "Never would be better: a paraphrase misread as a denial loses what was misread when it is cut"
+@pytest.mark.parametrize('step', [17])
+def test_a_cut_answer_never_earns_more_than_the_whole(step):
+    "By construction: at every seventeenth character of every labelled answer, whatever the cut takes away"
+    raised = []
+    for r in ROWS:
+        whole = score(r, r['answer'])
+        for n in {0} | set(range(1, len(r['answer']), step * (1 + len(r['answer']) // 300))):
+            cut = judge_facts(r['question'], r['reference'], r['answer'][:n], truncated=True).score
+            if cut > whole: raised.append((r['qa_id'], r['candidate'], n, cut, whole))
+    assert not raised, raised[:5]
+
+
+def test_a_beginning_of_a_right_answer_seldom_beats_it():
+    "Without the mark of the length limit a shorter answer is judged as one that ended by itself"
     right = [r for r in ROWS if r['score'] == 3]
-    raised = [(r['qa_id'], n) for r in right for n in (.25, .5, .75)
-              if score(r, r['answer'][:int(len(r['answer']) * n)]) > score(r, r['answer'])]
-    assert len(raised) <= .08 * 3 * len(right), raised
+    raised = [(r['qa_id'], n) for r in right for n in (.25, .5, .75) if score(r, r['answer'][:int(len(r['answer']) * n)]) > score(r, r['answer'])]
+    assert len(raised) <= .05 * 3 * len(right), raised
 
 
 def test_a_false_claim_never_raises():
@@ -81,9 +93,16 @@ def test_padding_never_raises():
 
 def test_weights_keep_their_signs():
     for row in judge_model()['weights']: assert all(w * s >= 0 for w, s in zip(row, FEATURES.values()))
-    assert judge_model()['cuts'] == sorted(judge_model()['cuts'])
+    assert list(CUTS) == sorted(CUTS)
 
 
 def test_grouped_cross_validation_holds():
     y = np.array([r['score'] for r in ROWS])
-    assert min(weighted_kappa(y, cross_validate(ROWS, seed=s)) for s in range(3)) >= .6
+    assert min(weighted_kappa(y, cross_validate(ROWS, seed=s)) for s in range(3)) >= .8
+
+
+def test_each_kind_of_answer_is_scored_near_its_labels():
+    y, judged = np.array([r['score'] for r in ROWS]), cross_validate(ROWS, seed=1)
+    for kind in sorted({r['kind'] for r in ROWS}):
+        of = np.array([r['kind'] == kind for r in ROWS])
+        assert abs(judged[of].mean() - y[of].mean()) <= .8, kind
