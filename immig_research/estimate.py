@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['DRAWS', 'SEED', 'TOP', 'Estimate', 'wilson', 'mean_interval', 'equal_allocation_mean', 'post_stratified_mean',
-           'Difference', 'paired_difference', 'holm', 'Bounds', 'bounds', 'minimum_detectable']
+           'Difference', 'paired_difference', 'holm', 'alike', 'Bounds', 'bounds', 'prediction_powered_mean',
+           'minimum_detectable']
 
 # %% ../nbs/05a_estimate.ipynb #estimate-imports
 from collections.abc import Sequence
@@ -182,6 +183,22 @@ def holm(
         out[i] = worst
     return out
 
+# %% ../nbs/05a_estimate.ipynb #estimate-alike
+def alike(
+    systems:Sequence, # Names, best first
+    differ:Sequence, # Pairs of names whose corrected p-value is below 0.05
+) -> list: # Tuples of names, each as large as can be
+    "The sets of `systems` in which no two `differ` (insert and absorb, Piepho 2004)."
+    unknown = {name for pair in differ for name in pair} - set(systems)
+    if unknown: raise BadInput(f'no such system: {sorted(unknown)[0]!r}; there are {", ".join(systems)}')
+    sets = [frozenset(systems)]
+    for a, b in differ:
+        split = [part for s in sets for part in ((s - {a}, s - {b}) if {a, b} <= s else (s,))]
+        sets = [s for s in dict.fromkeys(split) if not any(s < other for other in split)]
+    order = {name: i for i, name in enumerate(systems)}
+    named = [tuple(sorted(s, key=order.get)) for s in sets if s]
+    return sorted(named, key=lambda names: [order[name] for name in names])
+
 # %% ../nbs/05a_estimate.ipynb #estimate-bounds-type
 @dataclass(frozen=True)
 class Bounds:
@@ -200,6 +217,45 @@ def bounds(
     if n_open < 0: raise BadInput(f'n_open must not be negative, got {n_open}')
     if not cells: raise BadInput('no cells are planned, so there is no mean: give at least one question')
     return Bounds(float(values.sum() / cells), float((values.sum() + TOP * n_open) / cells))
+
+# %% ../nbs/05a_estimate.ipynb #estimate-tuned-weight
+def _power_weight(costly, cheap, cheap_elsewhere):
+    "The λ of 0-1 that makes the variance least: cov(costly, cheap) / ((1 + n/N) var(cheap))."
+    spread = np.var(np.r_[cheap, cheap_elsewhere], ddof=1)
+    if spread == 0: return 0.
+    together = np.cov(costly, cheap)[0, 1]
+    return float(np.clip(together / ((1 + len(cheap) / len(cheap_elsewhere)) * spread), 0, 1))
+
+# %% ../nbs/05a_estimate.ipynb #estimate-influence
+def _ppi_error(gaps, elsewhere, groups):
+    "Standard error and degrees of freedom from each row's pull on the mean, summed by document; the part's rows come first."
+    pull = np.r_[(gaps - gaps.mean()) / len(gaps), (elsewhere - elsewhere.mean()) / len(elsewhere)]
+    sums, seen = np.bincount(groups, pull), len(np.unique(groups[:len(gaps)]))
+    count = len(sums)
+    return float(np.sqrt((sums ** 2).sum() * count / (count - 1))), seen - 1
+
+# %% ../nbs/05a_estimate.ipynb #estimate-ppi
+def prediction_powered_mean(
+    cheap:Sequence, # Scores 0-3 of the cheap judge on all answers
+    costly:Sequence, # Scores 0-3 of the costly judge on the same answers; None where it was not asked
+    *,
+    clusters:Sequence|None=None, # The source document of each answer; None where all are independent
+    weight:float|None=None, # λ, 0-1; None for the one that makes the interval narrowest
+) -> Estimate: # What the costly judge would give on all, in score points
+    "The mean of `costly` scores on all answers, from a random part of them and the `cheap` scores; documents are `clusters`."
+    if len(cheap) != len(costly): raise BadInput(f'both judges need the same answers, got {len(cheap)} and {len(costly)} scores')
+    asked = np.array([score is not None for score in costly], bool)
+    if asked.sum() < 2: raise BadInput(f'the costly judge must have scored at least 2 answers, got {int(asked.sum())}')
+    first, right = _scores(cheap), _scores([score for score in costly if score is not None])
+    if asked.all(): return mean_interval(right, clusters)
+    part, rest, codes = first[asked], first[~asked], _codes(clusters, len(first))
+    lam = _power_weight(right, part, rest) if weight is None else weight
+    gaps = right - lam * part
+    error, free = _ppi_error(gaps, lam * rest, np.unique(np.r_[codes[asked], codes[~asked]], return_inverse=True)[1])
+    mean = float(np.clip(lam * rest.mean() + gaps.mean(), 0, TOP))
+    if free < 1 or error == 0: return Estimate(mean, *_flat(mean, max(1, free + 1), (0, TOP)), len(first))
+    half = stats.t.ppf(0.975, free) * error
+    return Estimate(mean, max(0., mean - half), min(float(TOP), mean + half), len(first))
 
 # %% ../nbs/05a_estimate.ipynb #estimate-minimum-detectable
 def minimum_detectable(

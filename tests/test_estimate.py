@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 
 from immig_research.estimate import (
+    alike,
     bounds,
     equal_allocation_mean,
     holm,
@@ -11,6 +12,7 @@ from immig_research.estimate import (
     minimum_detectable,
     paired_difference,
     post_stratified_mean,
+    prediction_powered_mean,
     wilson,
 )
 from immig_research.records import BadInput
@@ -134,3 +136,75 @@ def test_same_seed_same_result_other_seed_other_draws():
     x = list(range(4)) * 6
     assert mean_interval(x, seed=1) == mean_interval(x, seed=1)
     assert mean_interval(np.arange(40) % 4, np.arange(40) // 3, seed=1) != mean_interval(np.arange(40) % 4, np.arange(40) // 3, seed=2)
+
+
+def test_stratified_difference_covers():
+    rng, hits = np.random.default_rng(11), 0
+    strata, effect = np.arange(6).repeat(10), np.array([0, .1, .2, .3, .4, .5])
+    for _ in range(150):
+        a = rng.choice(3, 60)
+        b = a + (rng.random(60) < effect[strata])
+        found = paired_difference(b, a, strata=strata)
+        hits += found.low <= effect.mean() <= found.high
+    assert hits >= 135 # 95 % of 150 is 142; fewer than 135 has a chance of under 0.01
+
+
+def test_holm_keeps_false_alarms_rare():
+    rng, alarms = np.random.default_rng(12), 0
+    for _ in range(60):
+        systems = [rng.choice(4, 40) for _ in range(4)]
+        pairs = [(a, b) for a in range(4) for b in range(a)]
+        alarms += min(holm([paired_difference(systems[a], systems[b]).p_value for a, b in pairs])) < 0.05
+    assert alarms <= 8 # 5 % of 60 is 3; more than 8 has a chance of under 0.01
+
+
+def ppi_sample(rng, documents=120, each=3, asked=0.25, noise=0.3):
+    "True scores that documents share, a cheap judge that is too kind, and which documents the costly judge saw."
+    luck = rng.choice(4, documents, p=[.4, .3, .2, .1]).repeat(each)
+    true = np.where(rng.random(documents * each) < 0.5, luck, rng.choice(4, documents * each, p=[.4, .3, .2, .1]))
+    cheap = np.where(rng.random(len(true)) < noise, rng.choice(4, len(true)), np.minimum(true + (rng.random(len(true)) < .2), 3))
+    seen = rng.permutation(documents)[:int(asked * documents)]
+    group = np.arange(documents).repeat(each)
+    return cheap, [int(t) if g in seen else None for t, g in zip(true, group)], group
+
+
+@pytest.mark.parametrize('noise', [0.0, 0.3, 1.0])
+def test_prediction_powered_interval_covers_whatever_the_cheap_judge_is_worth(noise):
+    rng, hits, narrower = np.random.default_rng(13), 0, 0
+    for _ in range(200):
+        cheap, costly, group = ppi_sample(rng, noise=noise)
+        found = prediction_powered_mean(cheap, costly, clusters=group)
+        hits += found.low <= 1.0 <= found.high # The mean of p = .4, .3, .2, .1
+        rows = [i for i, c in enumerate(costly) if c is not None]
+        alone = mean_interval([costly[i] for i in rows], group[rows], n_boot=200)
+        narrower += found.high - found.low < alone.high - alone.low
+    assert hits >= 182 # Fewer than 182 of 200 at 95 % has a chance of under 0.01
+    assert narrower >= (180 if noise < .5 else 60)
+
+
+def test_prediction_powered_mean_without_weight_is_students_t():
+    rng = np.random.default_rng(14)
+    y = rng.choice(4, 50)
+    low, high = stats.t.interval(0.95, 49, y.mean(), stats.sem(y))
+    found = prediction_powered_mean(rng.choice(4, 300), [int(v) for v in y] + [None] * 250, weight=0)
+    assert (found.mean, found.low, found.high) == pytest.approx((y.mean(), low, high), rel=0.01)
+
+
+def test_a_costly_judge_on_all_rows_is_its_own_mean():
+    x = [0, 1, 2, 3, 3, 1]
+    assert prediction_powered_mean([3] * 6, x) == mean_interval(x)
+    constant = prediction_powered_mean([0] * 10, [0] * 5 + [None] * 5)
+    assert constant.mean == 0 and constant.high > 0.3
+
+
+def test_sets_of_systems_that_are_alike():
+    rng = np.random.default_rng(15)
+    for _ in range(60):
+        names = list('abcde')
+        differ = [(x, y) for i, x in enumerate(names) for y in names[:i] if rng.random() < .4]
+        found = alike(names, differ)
+        assert set(names) == {n for s in found for n in s}
+        for s in found: assert not any(x in s and y in s for x, y in differ)
+        for x in names: # A pair that does not differ stands together somewhere, and no set lies within another
+            for y in names: assert (x, y) in differ or (y, x) in differ or any(x in s and y in s for s in found)
+        assert not any(set(s) < set(o) for s in found for o in found)
