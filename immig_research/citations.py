@@ -31,7 +31,7 @@ class Citation:
 
 # %% ../nbs/00h_citations.ipynb #citations-steps
 _STEP = r'\((?:[a-z]{1,2}|[A-Z]{1,2}|[ivx]{1,6}|[IVX]{1,6}|\d{1,3})(?:[-–][A-Za-z0-9]{1,4})?\)'
-_STEPS = rf'(?:\s(?={_STEP}{_STEP}))?(?:{_STEP})*'
+_STEPS = rf'(?:\s(?={_STEP}(?:{_STEP}|\s?[;.]|\s\(\d{{4}}\))))?(?:{_STEP})*' # A blank may stand before them where no sentence can go on
 
 def _sorts(step):
     "The sorts that a step may be of, the likeliest first: figure, capital, roman or small letter, great roman."
