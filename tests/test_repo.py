@@ -55,7 +55,7 @@ def test_readme_is_short_and_names_two_commands():
 def test_import_needs_no_torch():
     code = ('import importlib, pkgutil, sys, immig_research\n'
             'for m in pkgutil.iter_modules(immig_research.__path__): importlib.import_module(f"immig_research.{m.name}")\n'
-            'print(sorted({"torch", "transformers", "peft", "datasets", "boto3"} & set(sys.modules)))')
+            'print(sorted({"torch", "transformers", "peft", "datasets", "boto3", "openai"} & set(sys.modules)))')
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
 
 
