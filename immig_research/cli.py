@@ -20,8 +20,8 @@ from fastcore.script import Param, anno_parser
 from tabulate import tabulate
 
 from . import __version__, clock, fetch as fetching, plans
-from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, sources as sources_stage, train as train_stage, verify as verify_stage
-from .records import BadInput, QAPair, data_dir, read_jsonl
+from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sources as sources_stage, train as train_stage, verify as verify_stage
+from .records import BadInput, QAPair, data_dir, read_jsonl, write_atomic
 from .store import read_store, sample_store
 
 # %% ../nbs/06_cli.ipynb #cli-show
@@ -90,19 +90,29 @@ def sources(
 
 # %% ../nbs/06_cli.ipynb #cli-dataset
 def dataset(
-    action: Param('What to do', str, choices=['build', 'certify']), # What to do
+    action: Param('What to do', str, choices=['build', 'certify', 'review', 'export']), # What to do
     corpus: str = None, # build: folder that `immig sources collect` wrote
     generator: str = 'rules', # build: who writes the pairs
-    written: str = None, # build: hand-written rows to include
-    train: str = None, # certify: rows to train on
+    written: str = None, # build: hand-written rows to include: packaged, or a file
+    train: str = None, # certify: rows to train on; or a folder or Hub id that has both sides
     eval: str = None, # certify: rows to evaluate on
-    out: str = None, # build: folder for train.jsonl, eval.jsonl, rejects.jsonl, certificate.json, coverage.md
+    dataset: str = None, # review, export: folder of a built dataset
+    n: int = 50, # review: how many pairs to read
+    verdicts: str = None, # review: a filled CSV, to be taken back into the dataset
+    licenses: str = None, # export: licences to keep, apart by semicolons
+    out: str = None, # build, review, export: folder to write; certify: file for the whole certificate
     json: bool = False, # Print the record as JSON
 ) -> dict: # Counts, or the certificate
-    "Build a dataset from a corpus, or certify anybody's split."
+    "Build a dataset from a corpus, certify anybody's split, have a sample read, export by licence."
+    folder = dataset or data_dir()/'dataset'
     if action == 'build': return dataset_stage.build(corpus or data_dir()/'corpus', out or data_dir()/'dataset', generator=generator, written=written)
-    if not (train and eval): raise BadInput('certify needs --train FILE and --eval FILE')
-    certificate = dataset_stage.certify_files(train, eval)
+    if action == 'review': return review_stage.take_verdicts(folder, verdicts) if verdicts else review_stage.write_review(folder, n, out)
+    if action == 'export':
+        if not (licenses and out): raise BadInput('export needs --licenses "A;B" and --out DIR; `immig dataset review` and coverage.md show the licences')
+        return review_stage.export_rows(folder, out, [name.strip() for name in licenses.split(';')])
+    if not train: raise BadInput('certify needs --train FILE and --eval FILE, or --train with a folder or a Hub id that has both')
+    certificate = dataset_stage.certify_split(train, eval)
+    if out: write_atomic(Path(out), json_module.dumps(certificate, indent=1) + '\n')
     if not certificate['holds']: raise BadInput(f"the split does not hold: {'; '.join(certificate['reasons'])}")
     return {k: certificate[k] for k in ('holds', 'train', 'eval', 'eval_by_subdomain', 'train_sha256', 'eval_sha256')}
 
@@ -209,7 +219,7 @@ COMMANDS = dict(run=run, sources=sources, dataset=dataset, train=train, infer=in
 EXAMPLES = dict(
     run='immig run\n  immig run --recipe laptop --store STORE --out OUT',
     sources='immig sources fetch --store STORE --forms I-485,N-400 --chapters 12-d-3 --dry-run\n  immig sources collect --store STORE --only uscode,uscis-forms --out corpus',
-    dataset='immig dataset build --corpus corpus --out dataset\n  immig dataset certify --train train.jsonl --eval eval.jsonl',
+    dataset='immig dataset build --corpus corpus --out dataset\n  immig dataset certify --train train.jsonl --eval eval.jsonl\n  immig dataset review --dataset dataset --n 50 --out review\n  immig dataset review --dataset dataset --verdicts review.csv',
     train='immig train --dataset dataset --recipe laptop --pairs 2000 --out models/mine',
     infer='immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl',
     judge='immig judge --questions sample.jsonl --predictions predictions.jsonl --out benchmark',

@@ -16,9 +16,11 @@ from functools import lru_cache
 
 from .chunk import cite_run
 from .facts import Fact, extract_facts, same_fact, stem
-from .generate import agency_voice, fold, main_clause, resolve_references, split_sentences
+from .citations import ina_to_usc
+from .clauses import main_clause
 from .records import Document, QAPair, content_hash
 from .store import Reject
+from .wording import agency_voice, fold, resolve_references, split_sentences
 
 # %% ../nbs/01c_grounding.ipynb #grounding-folded
 _PLAIN = str.maketrans({'’': "'", '‘': "'", '“': '"', '”': '"', '–': '-', '—': '-', '\u2011': '-'})
@@ -79,13 +81,14 @@ def said_by(
 
 # %% ../nbs/01c_grounding.ipynb #grounding-closeness
 _NEAR = 0.8
+_CELL = re.compile(r'^The .* is: |^For ".*?", the USCIS Policy Manual lists under ".*?": ') # What stands before the words of a table's cell
 
 def closeness(
     answer: str, # What the answer says
     said: str, # What the span says
 ) -> float: # 0-1: the share of the answer's words that the span has in the same order; 1 for a quotation
     "How near the wording of `answer` is to `said`; a leading Yes or No does not count."
-    answer = re.sub(r'^(?:Yes|No)[.,] |^The .* is: ', '', answer)
+    answer = _CELL.sub('', re.sub(r'^(?:Yes|No)[.,] ', '', answer), count=1)
     mine, theirs = (re.findall(r"[a-z0-9$](?:[a-z0-9'$,.-]*[a-z0-9])?", t.lower()) for t in (answer, said))
     blocks = SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
     return sum(b.size for b in blocks) / len(mine) if mine else 0.0
@@ -128,7 +131,7 @@ _HELPING = re.compile(r"\b(?:(may|must|shall|should|can|will|would|could|is|are|
     r"(?: (?:also|generally|therefore|thus|only|still|ever|[a-z]+ly))? ?(not\b|never\b|no longer\b)?|cannot|can't)", re.I)
 _STATUS = re.compile(r'\b(?:(not |never |non-?|un|in)?(eligible|admissible|lawful|deportable|removable|required|permitted|allowed|'
     r'authorized|available|able|'
-    r'valid|sufficient|subject|exempt|applicable)|(no|without|neither|nor|unless|except|nothing|any)) ?', re.I)
+    r'valid|sufficient|subject|exempt|applicable)|(no|without|neither|nor|unless|except|nothing|any)\b) ?', re.I)
 
 # %% ../nbs/01c_grounding.ipynb #grounding-polarity-marks
 def polarity_marks(
@@ -137,7 +140,7 @@ def polarity_marks(
     "Every helping verb and every word of permission in `text`, with whether it is denied."
     marks = []
     for m in _HELPING.finditer(text):
-        word = (m[1] or 'can').lower()
+        word = (m[1] or 'can').lower().replace('shall', 'must')
         marks.append(Fact('polarity', f'{word} not' if m[2] or not m[1] else word, word, m[0], m.start(), m.end()))
     for m in _STATUS.finditer(text):
         word = (m[2] or m[3]).lower()
@@ -164,7 +167,7 @@ def contradicted(
     if closeness(answer, said) < _NEAR: return ''
     lead, rule = re.match(r'(?:(Yes|No)[.,] )?(.*)', answer, re.S).groups()
     if lead and _mismatch(question, lead, rule): return f'answer says {lead}, its rule says the opposite'
-    theirs, cell = _placed(said, polarity_marks(said)), re.sub('^The .* is: ', '', rule)
+    theirs, cell = _placed(said, polarity_marks(said)), _CELL.sub('', rule)
     for mark, around in _placed(rule, polarity_marks(rule)) + (_placed(cell, polarity_marks(cell)) if cell != rule else []):
         rivals = [(len(around & there), f) for f, there in theirs if f.unit == mark.unit]
         best = max((n for n, _ in rivals), default=0)
@@ -172,6 +175,11 @@ def contradicted(
         if best >= enough and not any(n == best and f.value == mark.value for n, f in rivals):
             return f'answer turns round "{mark.text.strip()}"'
     return ''
+
+# %% ../nbs/01c_grounding.ipynb #grounding-by-the-code
+def _by_the_code(answer):
+    "The answer with sections of the Act said as places of the Code, which spans cite."
+    return re.sub(r'INA section (\d+[A-Z]?(?:\(\w{1,5}\))*)', lambda m: ina_to_usc(f'INA {m[1]}') or m[0], answer)
 
 # %% ../nbs/01c_grounding.ipynb #grounding-ground
 def ground(
@@ -184,7 +192,8 @@ def ground(
     held, said = holders(doc, start, end), said_by(doc, start, end)
     citation = cite_run(doc, held) if held else doc.citation
     context = ' ; '.join((citation, doc.citation, doc.title, *doc.section_path))
-    reason = unsupported(pair.answer, said, context) or contradicted(pair.question, pair.answer, said)
+    answer = _by_the_code(pair.answer)
+    reason = unsupported(answer, said, context) or contradicted(pair.question, answer, said)
     if reason: raise Reject(reason)
     facts = dict.fromkeys(f'{f.kind}:{f.value} {f.unit}'.strip() for f in extract_facts(pair.answer))
     return replace(pair, span_start=start, span_end=end, source_span=doc.text[start:end], span_status=status, citation=citation,
@@ -216,7 +225,7 @@ _SPOTS = (('money', re.compile(r'\$\d[\d,]*(?:\.\d+)?')), ('form', re.compile(r'
     ('number', re.compile(rf'(?<![\w($.,-])\d[\d,]*(?=[ -](?:calendar |business |consecutive |fiscal )?{_UNITS})', re.I)),
     ('number', re.compile(rf'\b(?:{"|".join(_NUMBER_WORDS)})(?=[ -]{_UNITS})', re.I)),
     ('polarity', re.compile(r'\b(?:may|must|shall|should|can|will|is|are|was|were|does|do|has|have) not\b|\bcannot\b|^(?:Yes|No)\.', re.I)),
-    ('polarity', re.compile(r'\b(?:may|must|shall|should|can|will|is|are)\b(?! not| no)(?= [a-z])')))
+    ('polarity', re.compile(r'\b(?:may|must|shall|should|can|will|is|are)\b(?! not| no| NOT)(?= [a-z])')))
 
 # %% ../nbs/01c_grounding.ipynb #grounding-falsified
 def _falsified(kind, text, draw):

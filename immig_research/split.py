@@ -10,6 +10,7 @@ __all__ = ['PUBLISHED_EVAL', 'section_key', 'shingles', 'similar_pairs', 'compon
 import hashlib
 import re
 from collections import Counter, defaultdict
+from collections.abc import Collection
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -27,6 +28,7 @@ def section_key(
     if not cite: return pair.source_doc_id or pair.source_url
     if m := re.match(r'(8 U\.S\.C\. [\w-]+)(\(\w+\))?', cite): return m[0]
     if m := re.match(r'(\d+ USCIS-PM [\w.]+)(\(\w+\))?', cite): return m[0]
+    if m := re.match(r'(\d+ CFR [\d.]+[a-z]?)(\(\w+\))?', cite): return m[0]
     return cite
 
 # %% ../nbs/01d_split.ipynb #split-shingles
@@ -125,14 +127,18 @@ def split_pairs(
     pairs: list[QAPair], # All pairs, each with its `immigration_subtopic`
     seed: int = 42, # Another seed gives another split
     join: float = 0.7, # As for `components`
+    *,
+    apart: Collection[str] = (), # Ids that belong to eval whatever its targets are, with all that hangs on them
 ) -> tuple[list[QAPair], list[QAPair]]: # train and eval, each in the order of `pairs`
-    "Deal the components of `pairs` to train and eval, each stratum to its `eval_target`."
+    "Deal the components of `pairs` to train and eval, each stratum to its `eval_target`, what stands `apart` to eval first."
     groups = defaultdict(list)
     for i, c in enumerate(components(pairs, join)): groups[c].append(i)
     size = Counter(p.immigration_subtopic for p in pairs)
     want = {s: eval_target(s, n) for s, n in size.items()}
-    have, chosen = Counter(), set()
+    have, chosen, wanted = Counter(), set(), set(apart)
     dealt = sorted(groups.values(), key=lambda g: _order(g, pairs, seed))
+    for members in dealt:
+        if any(pairs[i].qa_id in wanted for i in members): chosen.update(members); have.update(pairs[i].immigration_subtopic for i in members)
     for stratum in sorted(size, key=lambda s: (size[s], s)):
         for members in dealt:
             here = Counter(pairs[i].immigration_subtopic for i in members)

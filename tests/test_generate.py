@@ -5,21 +5,12 @@ import sys
 
 import pytest
 
-from immig_research.generate import (
-    RULES,
-    dangling,
-    fold,
-    generate_rules,
-    is_plural,
-    main_clause,
-    plain_heading,
-    plain_words,
-    resolve_references,
-    split_sentences,
-    statements,
-    tidy,
-)
+from immig_research.clauses import is_plural, main_clause, tidy
+from immig_research.frame import plain_words
+from immig_research.generate import RULES, generate_rules
 from immig_research.records import Chunk, Document
+from immig_research.statements import statements
+from immig_research.wording import dangling, fold, plain_heading, resolve_references, split_sentences
 
 
 def document(lines, citation='8 U.S.C. 1999', source_type='statute', **more):
@@ -130,7 +121,7 @@ def test_a_statute_gives_a_list_a_deadline_and_no_riddles():
     assert '8 U.S.C. 1999' in by_type['condition'].answer
     assert by_type['deadline'].question.lower().startswith(('under ', 'within', 'by when', 'how quickly'))
     assert not any('Such decision' in p.answer for p in pairs)
-    assert all(set(r) == {'doc_id', 'start', 'end', 'rule', 'reason'} for r in rejects)
+    assert all(set(r) == {'doc_id', 'start', 'end', 'rule', 'reason', 'question'} for r in rejects)
 
 
 def test_every_pair_is_exact_dated_and_licensed():
