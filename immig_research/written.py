@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .grounding import folded, ground, holders
+from .grounding import attach, folded, ground, holders
 from .records import BadInput, Document, QAPair, Record, read_jsonl
 from .split import components
 from .store import Reject, sample_store
@@ -166,15 +166,16 @@ def _quoted(row, by_path):
 def written_pairs(
     corpus, # What `read_corpus` gives
     rows: Iterable[WrittenRow | dict], # Rows with an anchor, or dicts with raw_path and source_span
-) -> tuple[list[QAPair], list[dict]]: # Grounded pairs in order, and rejects: qa_id, doc_id, question, reason
-    "Ground hand-written `rows` in `corpus`."
+) -> tuple[list[QAPair], list[dict]]: # Pairs in order, and rejects: qa_id, doc_id, question, reason
+    "Tie hand-written `rows` to `corpus`."
     by_path, pairs, rejects = documents_by_path(corpus.documents.values()), [], []
     for row in (r.to_row() if isinstance(r, WrittenRow) else r for r in rows):
         try:
+            reviewed = bool(row.get('span_sha256')) and row.get('review_status') == 'reviewed'
             doc, start, end = _quoted(row, by_path) if row.get('source_span') else resolve_anchor(row, corpus.documents, by_path)[:3]
             pair = QAPair.from_row({'review_status': 'reviewed', **row, 'rule': 'hand', 'source_doc_id': doc.doc_id, 'source_url': doc.url,
                 'span_start': start, 'span_end': end, 'source_span': doc.text[start:end]})
-            pairs.append(ground(pair, doc))
+            pairs.append((attach if reviewed else ground)(pair, doc))
         except Reject as e: rejects.append(dict(qa_id=row['qa_id'], doc_id=row.get('source_doc_id', ''), question=row['question'], rule='hand', reason=e.reason))
     return pairs, rejects
 
@@ -228,7 +229,7 @@ VERDICTS = ('standalone', 'correct', 'complete', 'supported')
 
 def read_reviews(
     path: str | Path | None = None, # A file of reviews; None for those of the packaged set
-) -> list[dict]: # qa_id, standalone, correct, complete, supported (true or false), outcome (kept | fixed | dropped), note
+) -> list[dict]: # qa_id, standalone, correct, complete, supported (true or false), outcome (kept | fixed | dropped), note, and passed_again of what was fixed
     "The second reader's verdicts on the written set, as first read."
     return read_jsonl(path or packaged_written().with_name('written-reviews.jsonl'))
 
@@ -249,9 +250,13 @@ def written_card(
     pairs, traps = [r for r in rows if not r.trap], [r for r in rows if r.trap]
     outcome = Counter(r['outcome'] for r in reviews)
     per_file = Counter(r.raw_path for r in pairs)
+    again = [r['passed_again'] for r in reviews if 'passed_again' in r]
     page = [f'# The written set\n\n{len(pairs)} questions with answers and {len(traps)} traps over {len(per_file)} files, written and read one by one; '
-        f'no text of a source is in it. At most {max(per_file.values(), default=0)} questions rest on one file.',
-        f'## What the second reader said\n\n{review_table(reviews).to_markdown(index=False)}\n\n' + ', '.join(f'{n} {k}' for k, n in sorted(outcome.items())) + '.']
+        f'no text of a source is in it. At most {max(per_file.values(), default=0)} questions rest on one file.\n\n'
+        'Writers and readers were language models, not people: a writer had the source before it and the brief to ask as applicants, relatives, '
+        'paralegals, students and journalists do; another, which saw only question, answer and paragraph, read every item.',
+        f'## What the second reader said\n\n{review_table(reviews).to_markdown(index=False)}\n\n' + ', '.join(f'{n} {k}' for k, n in sorted(outcome.items()))
+        + f'. Of {len(again)} that were fixed and read a third time {sum(again)} passed; the others were mended once more.']
     for title, some, column in (('stratum', pairs, 'immigration_subtopic'), ('what is asked', pairs, 'answer_type'), ('style', pairs, 'style'), ('trap', traps, 'trap')):
         page.append(f'## By {title}\n\n{count_written(some, column).to_markdown(index=False)}')
     return '\n\n'.join(page) + '\n'

@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 
-from immig_research.records import read_jsonl, write_jsonl
+from immig_research.records import read_jsonl, write_atomic, write_jsonl
 from immig_research.sources import read_corpus
 from immig_research.store import Reject
 from immig_research.written import (
@@ -22,6 +22,7 @@ from immig_research.written import (
     documents_by_path,
     packaged_written,
     read_written,
+    written_card,
     written_pairs,
 )
 
@@ -67,7 +68,9 @@ def main():
     rows = check_written(sorted(rows, key=lambda r: r.qa_id))
     kept = {r.qa_id for r in rows} | dropped
     write_jsonl(packaged_written(), rows)
-    write_jsonl(packaged_written().with_name('written-reviews.jsonl'), sorted((r for r in reviews if r['qa_id'] in kept), key=lambda r: r['qa_id']))
+    reviews = sorted((r for r in reviews if r['qa_id'] in kept), key=lambda r: r['qa_id'])
+    write_jsonl(packaged_written().with_name('written-reviews.jsonl'), reviews)
+    write_atomic(packaged_written().with_name('written-card.md'), written_card(rows, reviews))
     print(json.dumps(dict(rows=len(rows), pairs=sum(not r.trap for r in rows), refused=len(lost), parts=Counter(r.split for r in rows))))
 
 
