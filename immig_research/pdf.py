@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import median
 
 from .store import Reject
@@ -42,7 +43,7 @@ class Line:
     bold: bool = False         # The whole line
     gap: float = 0.0           # From the baseline of the line before it; 0 at the top of a column
     page: int = 0
-    column: int = 0
+    column: int = 0            # Below 0 a narrow one within another
     cells: tuple = ()          # Of a table's row: texts of its cells
     marks: tuple = ()          # Numbers of the footnotes that it calls
 
@@ -152,9 +153,43 @@ def _columns(lines, width):
     placed += [replace(n, column=3 * i + 3) for i, n in enumerate(wide)]
     return sorted(placed, key=lambda n: (n.column, -n.y, n.x0))
 
-# %% ../nbs/00o_pdf.ipynb #pdf-merge
-_MARKER = re.compile(r'(?:\d{1,3}|[A-Z]|[a-z]|[ivx]+)\.|\((?:\d{1,3}|[A-Za-z]|[ivx]+)\)|[•·▪○■-]')
+# %% ../nbs/00o_pdf.ipynb #pdf-marker
+_MARKER = re.compile(r'(?:\d{1,3}|[A-Z]|[a-z]|[ivx]+)\.|\((?:\d{1,3}|[A-Za-z]|[ivx]+)\)|[•·▪○■-]') # Of an item
 
+# %% ../nbs/00o_pdf.ipynb #pdf-beside
+def _side(n, x):
+    "Does `n` stand left (0) or right (1) of the edge `x`? None if it crosses it, or is an item's mark alone."
+    return None if _MARKER.fullmatch(n.text) else 1 if n.x0 > x - 3 else 0 if n.x1 < x - 6 else None
+
+def _two_columns(run, x):
+    "Are there two columns in `run`, a list of lines left and right of `x`, and not the cells of rows?"
+    left, right = ([n for n in run if _side(n, x) == k] for k in (0, 1))
+    alone = lambda some, others: sum(all(abs(n.y - m.y) > 3 for m in others) for n in some) # Lines without a neighbour
+    plain = [n.y for n in left if not n.bold]
+    gaps = [a - b for a, b in zip(plain, plain[1:])] or [0]
+    one_text = max(gaps) - min(gaps) < 1.5 and alone(left, right) + alone(right, left) >= 4 # Even lines on the left: no rows
+    return min(len(left), len(right)) >= 6 and (one_text or alone(right, left) >= len(right) / 2)
+
+def _bands(run, x):
+    "`run` cut where a bold line begins its left column again, each piece parted to its left and its right column."
+    left = [n for n in run if _side(n, x) == 0]
+    tops = [n.y + 3 for before, n in zip(left, left[1:]) if n.bold and not before.bold]
+    for high, low in zip([float('inf'), *tops], [*tops, -float('inf')]):
+        for k in (0, 1): yield [n for n in run if low <= n.y < high and _side(n, x) == k]
+
+def _beside(lines):
+    "Groups of `lines`, one column from top to bottom: two narrow columns within it are two groups, in a column below 0."
+    edges = Counter(round(n.x0) for n in lines)
+    for x in (x for x, count in edges.items() if count >= 6):
+        for wanted, run in groupby(lines, lambda n: _side(n, x) is not None):
+            run = list(run)
+            if not wanted or not _two_columns(run, x): continue
+            at = next(i for i, n in enumerate(lines) if n is run[0])
+            bands = [[replace(n, column=-1) for n in band] for band in _bands(run, x) if band]
+            return [*_beside(lines[:at]), *bands, *_beside(lines[at + len(run):])]
+    return [lines] if lines else []
+
+# %% ../nbs/00o_pdf.ipynb #pdf-merge
 def _merge(row):
     "One line of the pieces in `row`, which share a baseline."
     row = sorted(row, key=lambda n: n.x0)
@@ -171,10 +206,14 @@ def _merge(row):
 def reading_order(
     lines: list[Line], # Of one page, furniture removed
     width: float, # Of the page, points
+    narrow: bool = False, # True to look for narrow columns within each column
 ) -> list[Line]: # In the order in which a person reads, with their gaps
-    "Sort `lines` by column and height on a page of that `width`, and merge pieces of one line."
-    rows = []
-    for n in _columns(lines, width):
+    "Sort `lines` by column and height on a page of that `width`, also by `narrow` columns, and merge pieces of one line."
+    rows, ordered = [], _columns(lines, width)
+    if narrow:
+        groups = [g for _, column in groupby(ordered, lambda n: n.column) for g in _beside(list(column))]
+        ordered = [replace(n, column=-i if n.column < 0 else i) for i, group in enumerate(groups, 1) for n in group]
+    for n in ordered:
         if rows and rows[-1][-1].column == n.column and abs(rows[-1][-1].y - n.y) < 3: rows[-1].append(n)
         else: rows.append([n])
     merged = [_merge(row) for row in rows]
@@ -209,6 +248,11 @@ def _repeated(pages):
     return {t for t, n in seen.items() if len(pages) >= 3 and n > len(pages) / 2}
 
 # %% ../nbs/00o_pdf.ipynb #pdf-without-furniture
+def _title_of(lines, top):
+    "Of `lines` those above `top` that are set larger than everything below it."
+    body = max((n.size for n in lines if n.y <= top), default=99)
+    return [n for n in lines if n.y > top and n.size > 1.1 * body]
+
 def without_furniture(
     pages: list[tuple[float, list[Line]]], # Each page's width and lines
 ) -> list[Line]: # Of all pages, in reading order
@@ -217,7 +261,9 @@ def without_furniture(
     for number, (width, lines) in enumerate(pages):
         top = max((n.y for n in lines), default=0) - 150
         law = [n for n in lines if not (_FOOTER.search(n.text) or _masked(n.text) in repeated)]
-        ordered = reading_order([n for n in law if not (number == 0 and n.y > top and _AGENCY.match(n.text))], width)
+        law = [n for n in law if not (number == 0 and n.y > top and _AGENCY.match(n.text))]
+        title = _title_of(law, top) if number == 0 else []
+        ordered = reading_order(title, width) + reading_order([n for n in law if n not in title], width, narrow=True)
         contents = _contents(ordered)
         kept += [n for i, n in enumerate(ordered) if i not in contents]
     return kept
@@ -238,13 +284,14 @@ def _starts(n, before, leading):
     "Does the line `n` begin a paragraph, coming after the line `before`?"
     if before is None: return True
     item = re.match(rf'(?:{_MARKER.pattern}|NOTE:|Step \d+\.) ', n.text)
+    if n.text.startswith('(') and re.search(r'\d\w*(?:\(\w+\))+$', before.text): item = None # The citation goes on: 235(b)(1)(B)/(ii)
     if n.gap <= 0: return bool(item) or not _open(before.text) or n.text[:1].isupper() and (n.bold or before.bold)
     if n.gap > 1.22 * leading: return True
     return bool(item) and (abs(n.x0 - before.x0) > 3 or not _open(before.text) or bool(re.search(r'(?:\bor|\band)$', before.text)))
 
 def _is_head(n):
-    "Could the bold line `n` be a heading, for its words?"
-    return n.bold and len(n.text) < 130 and n.text[:1].isalpha() and not (n.cells or _MARKER.match(n.text)
+    "Could the line `n`, bold or a part's number and name, be a heading for its words?"
+    return n.column >= 0 and (n.bold or bool(re.match(r'Part \d+\. [A-Z]', n.text))) and len(n.text) < 130 and n.text[:1].isalpha() and not (n.cells or _MARKER.match(n.text)
         or re.search(r'[.;,:]$|www\.|https?:', n.text))
 
 # %% ../nbs/00o_pdf.ipynb #pdf-demote

@@ -19,16 +19,19 @@ from .store import RawFile, Reject
 # %% ../nbs/00c_statutes.ipynb #statutes-footnote
 _FOOTNOTE = re.compile(r'''[\u202f\xa0]\ \d{1,2}(?=[\s),.;]|$)        # behind a narrow space: always a footnote
     | (?<=[.,;:)”])(?<!Stat\.)\ \d{1,2}$                              # at the end, behind a mark
-    | (?<=[a-z]{4}\.)\ \d{1,2}(?=\ [A-Za-z]) | (?<=...\d\.)\ \d{1,2}(?=\ [A-Za-z]) # between two sentences
-    | (?<=,)\ \d(?=\ (?:in|by|with|the|any|consider)\ )               # between two parts of one''', re.X)
+    | (?<=[a-z]{4}\.)\ \d{1,2}(?=\ [A-Za-z]) | (?<=...\d\.)\ \d{1,2}(?=\ [A-Za-z]) | (?<=[a-z]\.\.)\ \d{1,2}(?=\ [A-Z]) # between two sentences
+    | (?<=,)\ \d(?=\ (?:(?:and|or)(?:$|\ (?!\d|more|less|fewer))|(?:an?|any|by|consider|except|if|in|section|the|under|upon|with)\ )|\ \(\d) # two parts
+    | (?<=\),)\ \d(?=\ (?:shall|may|is|are)\ )                        # in one sentence, before what it says
+    | (?<=\bthis\ title)\ \d{1,2}(?=[\s),.;]|$)                       # behind a title that needs no number''', re.X)
 
 # %% ../nbs/00c_statutes.ipynb #statutes-tidy
 def tidy(
     line: str, # One line of Markdown
 ) -> str: # The same words
     "Take heading marks, stray spaces and the numbers of lost footnotes off `line`."
-    line = re.sub(r'^(\(\w+\)) \d{1,2}(?= [A-Z“])', r'\1', re.sub(r'^#+\s+', '', line.strip()))
-    line = re.sub(r'\s+', ' ', _FOOTNOTE.sub(' ', re.sub(r'\s+([,.;:)])', r'\1', line)))
+    line = re.sub(r'^(\(\w+\)) \d{1,2}(?= (?:[A-Z“]|(?:an?|any|by|if|in|the|upon|who|with) ))', r'\1', re.sub(r'^#+\s+', '', line.strip()))
+    line = re.sub(' +', ' ', re.sub(r'\s+([,.;:)])', r'\1', line)).replace(',,', ',')
+    line = re.sub(r'\s+', ' ', _FOOTNOTE.sub(' ', line))
     return re.sub(r'\s+([,.;:)\]])', r'\1', re.sub(r'([(\[])\s+', r'\1', line)).replace(',,', ',').strip()
 
 # %% ../nbs/00c_statutes.ipynb #statutes-roman
@@ -190,6 +193,28 @@ def _join(lines):
         out.append(line)
     return out
 
+# %% ../nbs/00c_statutes.ipynb #statutes-closing
+_CLOSES = re.compile(r'(?<=\w\w[.])(?<!seq\.) (?=[A-Z“]\w* )|(?<=[)\]”][.]) (?=[A-Z“]\w* )' # A sentence
+    r'|(?<=[.;]) (?=(?:may|shall|must|the \w+(?: \w+){0,4} (?:may|shall))\b)') # A verb
+
+def _closing(lines):
+    "`lines`, with what closes a list parted from the last item of it."
+    out, asks, full, numbered = [], {}, set(), False # Places whose text is unfinished; lists with sentences in their items
+    for line, after in zip(lines, [*lines[1:], None]):
+        at, below = line.path[:-1], after.path if after and after.enums else ()
+        found = _CLOSES.search(line.rest) if line.enums and line.rest[:1].islower() else None
+        last = below[:len(at)] != at or len(below) < len(line.path)
+        numbered = numbered or bool(line.enums)
+        if (line.enums or not numbered) and not found: asks[line.path] = bool(line.rest) and line.rest[-1] not in '.”;'
+        inside = below[:len(line.path)] == line.path and found and line.rest[found.end()].islower()
+        out.append(line)
+        if found and at not in full and (last or inside) and any(asks.get(line.path[:n]) for n in range(len(line.path))):
+            rest = line.rest[found.end():]
+            out[-1] = _Line(line.text[:-len(rest)].rstrip(), line.enums, line.rest[:found.start()], line.depth, line.path)
+            out.append(_Line(rest, [], rest, 0))
+        elif found: full.add(at)
+    return out
+
 # %% ../nbs/00c_statutes.ipynb #statutes-notes
 _NOTES = re.compile(r'((Editorial|Statutory|Historical|Executive) .*)?Notes?\b|Amendments?$'
     r'|Effective Date|References in Text|Codification$|Short Title$')
@@ -232,12 +257,15 @@ def _owners(lines):
 def cite_paragraphs(
     citation: str, # Of the section: '8 U.S.C. 1229b'
     paths: Sequence[tuple], # One path for each paragraph, in order
+    opened: Sequence[bool] = (), # For each, whether its enumerators open its place; () if not known
 ) -> list[str]: # One id for each, all different
-    "The ids of a section's paragraphs: `citation` with each of `paths`, numbered where a place holds several."
-    seen, ids = Counter(), []
-    for path in paths:
+    "The ids of a section's paragraphs: `citation` with each of `paths`, numbered where a place holds several or is `opened` again."
+    seen, times, ids = Counter(), Counter(), []
+    for path, opens in zip(paths, opened or [False] * len(paths), strict=True):
         cited = citation + ''.join(f'({p})' for p in path)
-        seen[cited] += 1
+        times[path] += opens
+        again = any(times[path[:n]] > 1 for n in range(1, len(path) + 1))
+        seen[cited] = max(seen[cited], again) + 1
         ids.append(cited if seen[cited] == 1 else f'{cited}#{seen[cited]}')
     return ids
 
@@ -253,11 +281,20 @@ def section_heading(
     return m[1], m[2].strip()
 
 # %% ../nbs/00c_statutes.ipynb #statutes-assemble
+def _next_part(lines):
+    "How many of the last `lines` are headings of the next part; they become notes."
+    count = 0
+    while count < len(lines) and _PART.match(lines[-1 - count].text): count += 1; lines[-count].kind = 'note'
+    return count
+
 def _assemble(citation, head, lines):
     "The text and the paragraphs of a section: the lines of its `head`, then its `lines`."
     top = [_Line(tidy(h), [], '', 0, (), 'heading') for h in head]
     ids = [f'{citation}#{re.match("[a-z]+", h.text.lower())[0]}' for h in top[:-1]]
-    ids += cite_paragraphs(citation, [(), *(line.path for line in lines)])
+    after = _next_part(lines)
+    own = lines[:len(lines) - after]
+    ids += cite_paragraphs(citation, [(), *(line.path for line in own)], [False, *(bool(line.enums) for line in own)])
+    ids += [f'{citation}#next' + (f'-{n}' if n > 1 else '') for n in range(1, after + 1)]
     text, paragraphs = '', []
     for pid, line in zip(ids, top + lines, strict=True):
         item = line.kind == 'text' and len(line.path) > 1 and line.enums and paragraphs[-1]['kind'] == 'text'
@@ -285,7 +322,7 @@ def read_uscode_markdown(
     try: source = data.decode('utf-8-sig')
     except UnicodeDecodeError: raise Reject('not UTF-8 text') from None
     head, body, number, name, title = _parse(source)
-    lines = _join(_number(list(_split(body)))); _kinds(lines); _owners(lines)
+    lines = _closing(_join(_number(list(_split(body))))); _kinds(lines); _owners(lines)
     if _GONE.match(name):
         for line in lines: line.kind = 'heading' if _PART.match(line.text) else 'note'
     citation = f'{title} U.S.C. {number}'

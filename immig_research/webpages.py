@@ -19,7 +19,7 @@ from .pdf import (_PRINTED, Grid, Line, clean_line, join_lines, pdf_grids, pdf_l
     without_print_furniture)
 from .records import Document
 from .store import RawFile, Reject
-from .uscis import Block, build_document, chapter_titles, decode_text, manual_blocks, manual_place
+from .uscis import Block, build_document, chapter_titles, decode_text, manual_blocks, manual_place, tail_blocks
 
 # %% ../nbs/00p_webpages.ipynb #webpages-hang-marks
 _MARK = re.compile(r'(?:\[\d{1,3}\])+\S?')
@@ -215,7 +215,7 @@ def _chapter(raw, lines, banners, raw_text):
     after = lambda name, line: re.match(f'#* ?{name}$', line)
     end = next((i for i, (a, b) in enumerate(zip(text, text[1:])) if after('Resources', a) and after('Legal Authorities', b)), len(text))
     blocks = [Block('text', b, f'{citation}, Alert') for b in banners] + manual_blocks(place_notes(text[:end]), citation)
-    blocks += [Block('note', re.sub('^(?:#+|-) ', '', line), f'{citation}, Resources') for line in text[end:]]
+    blocks += tail_blocks([re.sub('^(?:#+|-) ', '', line) for line in text[end:]], citation)
     doc = build_document(raw, '-'.join(place).lower(), citation, blocks, title=titles[-1], section_path=titles, as_of=date or raw.as_of,
         source_name='USCIS Policy Manual', source_type='policy_manual')
     head = [line for line in lines if line not in text]

@@ -112,8 +112,31 @@ def test_sections_that_are_gone_hold_no_law(heading, doc_id, citation):
     assert [p['kind'] for p in doc.paragraphs] == ['heading'] * 4 + ['note'] and doc.coverage == 1.0
 
 
-def test_the_heading_of_the_next_part_is_no_text_of_the_last_item():
-    assert law('(a) Law.\n(1) An item.\nPart III— More Visits')[-1] == ('heading', '#2', 'Part III— More')
+def test_the_heading_of_the_next_part_is_a_note():
+    assert law('(a) Law.\n(1) An item.\nSUBCHAPTER II— DUES\nPart III— More Visits')[-2:] == [
+        ('note', '#next', 'SUBCHAPTER II—'), ('note', '#next-2', 'Part III— More')]
+
+
+def test_what_closes_a_list_gets_a_line_and_the_place_of_the_list():
+    assert law('(a) A guest who\n(1) knocks; or\n(2) rings, is let in. The host may refuse.\n(b) It ends.')[2:4] == [
+        ('text', '(a)(2)', '(2) rings, is '), ('text', '(a)#2', 'The host may r')]
+    assert law('(a) If a guest\n(1) knocks; and\n(2) rings; the host shall open.')[-1] == ('text', '(a)#2', 'the host shall')
+    inner = law('(a) The host opens to\n(1) a guest who\n(A) knocks; or\n(B) rings. For this a bell is enough.\n(2) kin.')
+    assert inner[-2] == ('text', '(a)(1)#2', 'For this a bel')
+
+
+@pytest.mark.parametrize('body', [
+    '(a) Dues\n(1) Guests pay. They pay once.\n(2) Kin pay half. They pay twice.',    # the items are sentences
+    '(a) A guest who\n(1) knocks. He may ring too;\n(2) rings. He may knock too.',     # each item has its own
+    '(a) A guest who\n(1) rings. He may knock too;\n(2) knocks.',                      # not the last item
+    '(a) A guest under the Act of 1950 (42 U.S.C. 4 et seq.) who\n(1) is kin (as in the Act, 42 U.S.C. 4 et seq.)',
+])
+def test_what_is_an_items_own_stays_with_it(body): assert len(law(body)) == body.count('\n') + 1
+
+
+def test_two_places_of_one_name_are_told_apart():
+    got = [pid for _, pid, _ in law('##### (t) Dues\n(1) x\n##### (u) Kin\n##### (t) Rooms\n(1) y\n(2) z\n(A) zz')]
+    assert got == ['(t)', '(t)(1)', '(u)', '(t)#2', '(t)(1)#2', '(t)(2)#2', '(t)(2)(A)#2']
 
 
 def test_document_fields():
@@ -129,6 +152,12 @@ def test_document_fields():
     ('of title 50 (or any other statute). 1', 'of title 50 (or any other statute).'),
     ('66 Stat. 12', '66 Stat. 12'), ('(2) 5 members shall serve', '(2) 5 members shall serve'),
     ('until Sept. 30, 2030 , 3 in order', 'until Sept. 30, 2030, in order'), ('in 5 , 10 and 15 years', 'in 5, 10 and 15 years'),
+    ('until it is paid.. 1 At the door', 'until it is paid.. At the door'), ('under paragraph (2) , 2 or', 'under paragraph (2), or'),
+    ('of this title , 1  section 4', 'of this title, section 4'), ('in subsection (d), 4 an owner', 'in subsection (d), an owner'),
+    ('(as in section 7 of this title 2 pending the end', '(as in section 7 of this title pending the end'),
+    ('( 8 U.S.C. 9(a) ),, 2 shall be let in', '(8 U.S.C. 9(a)), shall be let in'), ('guests, 3 shall be kin', 'guests, 3 shall be kin'),
+    ('(i) 1 upon a finding', '(i) upon a finding'), ('(i) 60 days', '(i) 60 days'), ('after 6 months, 2 or 3 visits', 'after 6 months, 2 or 3 visits'),
+    ('or, 2 or more rooms', 'or, 2 or more rooms'), ('title 50 for 2 years', 'title 50 for 2 years'),
 ])
 def test_tidy(raw, clean): assert tidy(raw) == clean
 
@@ -170,3 +199,10 @@ def test_every_section_of_the_real_store():
     assert {'8 U.S.C. 1229b(b)(1)(A)', '8 U.S.C. 1101(a)(15)(V)(ii)(II)', '8 U.S.C. 1154(a)(1)(A)(iii)(II)(aa)(CC)(bbb)',
         '8 U.S.C. 1101(a)(43)(U)',
         '8 U.S.C. 1182(a)(9)(B)(i)(II)', '8 U.S.C. 1158(b)(2)(A)(ii)', '8 U.S.C. 1440-1(c)', '8 U.S.C. 1101(i)(2)'} <= deep
+    closing = {'1255(i)(1)#2', '1255(l)(1)#2', '1231(b)(3)(B)#3', '1324a(b)(1)(A)#3', '1357(a)(5)#2', '1367(a)#3', '1408(4)#2', '1641(c)#3',
+        '1645#3'}
+    assert {f'8 U.S.C. {c}' for c in closing} <= deep
+    assert {'8 U.S.C. 1382#next-2', '8 U.S.C. 1182(t)(2)(B)#2'} <= deep and '8 U.S.C. 1182(t)(2)(B)' not in deep
+    text = {p['id']: d.text[p['start']:p['end']] for d in docs.values() for p in d.paragraphs}
+    for place in ('1189(c)(3)(D)', '1227(a)(7)(A)(i)', '1229a(c)(7)(C)(iv)(I)', '1231(c)(3)(A)#2', '1232(d)(4)(A)#2', '1255(l)(2)(B)', '1429#2'):
+        assert not re.search(r'(?:,|^\(\w+\)) \d ', text[f'8 U.S.C. {place}']), place

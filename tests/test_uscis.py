@@ -12,6 +12,7 @@ from immig_research.store import RawFile, Reject, read_bytes, read_store, sample
 from immig_research.uscis import (
     form_name,
     read_alert_text,
+    read_form_pdf,
     read_instructions_pdf,
     read_instructions_text,
     read_manual_text,
@@ -55,6 +56,18 @@ def test_manual_notes_of_one_number_have_two_ids():
     doc = manual('One. [1]', '[^ 1] a.', 'Two. [1]', '[^ 1] b.')
     assert [p['id'] for p in doc.paragraphs if p['kind'] == 'note'] == ['12 USCIS-PM D.9, n. 1', '12 USCIS-PM D.9, n. 1#1']
     check_tiling(doc)
+
+
+def test_manual_lists_behind_the_chapter_without_buttons():
+    doc = manual('## A. Fees', 'A fee is due.', 'Resources', 'Legal Authorities', 'INA 286', 'Updates', 'POLICY ALERT - Fees', 'Read More', '0', 'Next')
+    assert [p['id'].removeprefix('12 USCIS-PM D.9') for p in doc.paragraphs][2:] == [', Resources#1', ', Resources#2', ', Resources#3',
+        ', Updates#1', ', Updates#2']
+
+
+def test_manual_long_headings_without_marks():
+    long = 'Example: Extraordinary Circumstances When the First Visa Is Available for Less Than 1 Year and the Alien Seeks It After 1 Year of That'
+    doc = manual('## A. Visas', 'They are given.', long, 'A visa is given.', 'Fees and Visas for Kin of Members [Reserved]', long.lower())
+    assert [p['kind'] for p in doc.paragraphs] == ['heading', 'text', 'heading', 'text', 'heading', 'text']
 
 
 def test_manual_typesetting_and_line_ends():
@@ -210,6 +223,31 @@ def test_alert_number_raised_and_note_below():
     check_tiling(doc)
 
 
+def test_alert_goes_on_behind_the_foot_of_a_page():
+    raw = replace(FORM, path='uscis-forms/alert.txt', media_type='text/plain')
+    lines = ['December 19, 2022 PA-2022-27', 'Policy Alert', 'SUBJECT: Public Charge', 'Background', 'It takes effect on the day after.1',
+        'Policy Highlights', '1 See 8 CFR 212.21(a).', 'To say what you think of it, write to the office.', 'PA-2022-27: Public Charge', 'Page: 2',
+        'It tells officers what to look at.']
+    doc = read_alert_text(raw, '\n'.join(lines).encode())
+    ids = [p['id'].removeprefix('PA-2022-27') for p in doc.paragraphs]
+    assert ids[-5:] == [', Background#1', ', n. 1', ', Policy Highlights', ', Policy Highlights#1', '#1']
+    assert doc.paragraphs[-1]['kind'] == 'note' and doc.paragraphs[-4]['ref'] == 'PA-2022-27, Background#1'
+
+
+def test_instructions_of_an_extraction_with_torn_words_and_glued_items():
+    raw = replace(FORM, path='uscis-forms/i-9instr.txt', media_type='text/plain')
+    wide = 'Give the name that stands in the birth certificate of your kin, or another paper of the same kind that you have.'
+    lines = ['Part 1. About Y ou', wide, 'Item Number 1. Name. Give the whole name of your kin', 'Item Number 2. Y our Date of Birth.',
+        'T ype or print it as you type your own name . ' + wide, 'Mailing Address. Give the one that you use.',
+        'Part 2. Contact Information, Declaration, Certification, and Signature of the Person Preparing This Form, if Other Than the',
+        'Sponsor Alone', wide, 'AND', '2. ALL of this is true of you:']
+    doc = read_instructions_text(raw, '\n'.join(lines).encode())
+    got = texts(doc)
+    assert [t[:6] for t in got] == ['Part 1', 'Give t', 'Item N', 'Item N', 'Type o', 'Mailin', 'Part 2', 'Give t', 'AND', '2. ALL']
+    assert 'Type or print it as you type your own name.' in doc.text and 'Your Date' in doc.text and doc.coverage == 1.0
+    assert [p['level'] for p in doc.paragraphs if p['kind'] == 'heading'] == [2, 2] and got[-2:] == ['AND', '2. ALL of this is true of you:']
+
+
 # --- whole stores
 
 STORES = [sample_store()] + ([Path(os.environ['IMMIG_STORE'])] if os.environ.get('IMMIG_STORE') else [])
@@ -230,3 +268,40 @@ def test_every_chapter_and_instruction_of_a_store(store):
         assert not re.search(r'not for\s+(?:re)?production|^OMB No\.|Page \d+ of \d+|\[\^', doc.text, re.I | re.M), raw.path
         assert re.fullmatch(r'\d{4}-\d\d-\d\d', doc.as_of) and doc.as_of != '2027-10-31'
     assert min(count.values()) > 0
+
+
+@pytest.mark.skipif(len(STORES) < 2, reason='IMMIG_STORE is not set: the real store is not on this machine')
+def test_manual_places_of_the_real_store():
+    found = {}
+    for name in ('volume-1-part-e-chapter-6.txt', 'volume-12-part-d-chapter-2.txt', 'policy-manual-vol8-partB-ch4-medical.txt'):
+        raw = next(r for r in read_store(STORES[-1]) if r.path.endswith(f'/{name}'))
+        doc = read_manual_text(raw, read_bytes(STORES[-1], raw))
+        found |= {p['id']: (p['kind'], doc.text[p['start']:p['end']]) for p in doc.paragraphs}
+    assert found['1 USCIS-PM E.6(G)(2)#4'][0] == found['12 USCIS-PM D.2(C)(2)#5'][0] == 'heading'
+    assert '8 USCIS-PM B.4, Updates#2' in found and '8 USCIS-PM B.4, Resources#17' not in found
+    assert not {'Read More', 'Previous', 'Next', '0'} & {text for _, text in found.values()}
+
+
+def place(name, end):
+    "Text at the place of the real store's instructions or form `name` whose id ends in `end`."
+    raw = next(r for r in read_store(STORES[-1]) if r.path.endswith(f'/{name}'))
+    read = read_form_pdf if not form_name(raw.path) else read_instructions_pdf if name.endswith('pdf') else read_instructions_text
+    doc = read(raw, read_bytes(STORES[-1], raw))
+    return next(doc.text[p['start']:p['end']] for p in doc.paragraphs if p['id'].endswith(end))
+
+
+@pytest.mark.skipif(len(STORES) < 2, reason='IMMIG_STORE is not set: the real store is not on this machine')
+@pytest.mark.parametrize('name, end, begins', [
+    ('i-864instr.txt', 'Part 3. Information About the Principal Immigrant#6', 'Item Number 5.'),
+    ('i-864instr.txt', 'if Other Than the Sponsor#1', 'Item Numbers 1. - 6.'),
+    ('i-864instr.txt', 'Size#4', 'Item Number 3. Type or'),
+    ('i-864ainstr.txt', 'Household Member)#7', 'Item Number 8.'),
+    ('i-485supainstr.txt', 'Using Supplement A?#13', '2. ALL of'),
+    ('i-130instr.pdf', 'Form I-130?#15', '3. If you'),
+    ('i-130instr.pdf', 'Where To File?#6', 'Alaska, American Samoa, Arizona,'),
+    ('i-130instr.pdf', 'Where To File?#17', 'USCIS PO Box'),
+    ('i-821instr.pdf', 'Children (if any)#1', 'Item Numbers 1.a.'),
+    ('i-765instr.pdf', 'Spouses and Children)#11', '6. Asylum and'),
+    ('g-28.pdf', 'Part 4. Item 1.b#1', 'NOTE: If your notice'),
+])
+def test_places_of_the_real_store(name, end, begins): assert place(name, end).startswith(begins)
