@@ -164,6 +164,7 @@ class Judgment(Record):
     prompt_sha256: str | None = None
     prediction_sha256: str | None = None
     raw: str | None = None
+    hard_error: bool | None = None # Whether a critical fact is contradicted, whoever judges; None while the cell is open
 
 # %% ../nbs/00a_records.ipynb #records-write-atomic
 def _runs(pid):
