@@ -135,8 +135,9 @@ class CallFailed(RuntimeError):
         wait: float | None = None, # Seconds that the provider asks to wait
     ):
         "Keep `kind`, `detail` and `wait`."
+        detail = scrub_text(detail)
         super().__init__(kind, detail)
-        self.kind, self.detail, self.wait = kind, scrub_text(detail), wait
+        self.kind, self.detail, self.wait = kind, detail, wait
     def __str__(self): return f'{self.kind}: {self.detail}' if self.detail else self.kind
     @property
     def rule(self) -> Kind: # Its row in the table

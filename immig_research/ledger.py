@@ -187,6 +187,8 @@ def settle(self:Ledger,
     with self.turn: self.flying -= 1; self.turn.notify_all()
 
 # %% ../nbs/01r_ledger.ipynb #ledger-estimate
+_COUNTED = 20 # Requests whose tokens are counted, not guessed
+
 def estimate_usage(
     requests: Iterable, # `Request`s that are still to be made
     engine: str, # Name of the engine
@@ -195,9 +197,12 @@ def estimate_usage(
 ) -> dict: # calls, input, output, dollars (expected), at_most {tokens, dollars}, price_as_of
     "What `requests` to `engine` will cost, and what they can cost at most."
     likely, most, calls = Usage(), Usage(), 0
+    counted, guessed = 0, 0
     for request in requests:
         guess = rough_usage(request)
-        likely, most, calls = likely + (Usage(count(request), guess.output) if count else guess), most + most_usage(request), calls + 1
+        likely, most, calls = likely + guess, most + most_usage(request), calls + 1
+        if count and calls <= _COUNTED: counted, guessed = counted + count(request), guessed + guess.input
+    if guessed: likely.input = round(likely.input * counted / guessed)
     price = find_price(engine, table)
     def cost(usage): return None if price is None else round(dollars(usage, price), 4)
     return dict(engine=engine, calls=calls, input=likely.input, output=likely.output, dollars=cost(likely),

@@ -17,24 +17,41 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from .batch import BedrockBatch, batch_place
+from .bedrock import Bedrock
 from .calls import KINDS, CallFailed, Engine, Reply, Request, call_key
+from .endpoint import SageMakerEndpoint
 from .journal import Journal
 from .ledger import Budget, BudgetStop, Ledger, estimate_usage, most_usage, rough_usage
+from .local import LocalModel
 from .mask import MaskTable, mask_request, restore_reply
 from .pace import Limits, Pace, backoff
 from .records import BadInput
 from .servers import OpenAIServer
 
+# %% ../nbs/01a_llm.ipynb #llm-endpoint
+def _endpoint(rest):
+    "`ENDPOINT`, or `ENDPOINT#MODEL` to make one text with the chat template of MODEL."
+    endpoint, _, model = rest.partition('#')
+    if not model: return SageMakerEndpoint(endpoint)
+    from transformers import AutoTokenizer
+
+    from immig_research.train import model_folder
+    return SageMakerEndpoint(endpoint, AutoTokenizer.from_pretrained(model_folder(model), trust_remote_code=False), model=Path(model).name)
+
 # %% ../nbs/01a_llm.ipynb #llm-find
 def find_engine(
-    name: str, # 'openai:URL#MODEL'
+    name: str, # 'bedrock:ID', 'bedrock-batch:ID', 'sagemaker:ENDPOINT', 'openai:URL#MODEL', 'local:NAME', or a model's name or folder
 ) -> Engine: # Ready to be asked
     "The engine that `name` names."
     kind, _, rest = name.partition(':')
-    if kind == 'openai':
-        url, _, model = rest.partition('#')
-        return OpenAIServer(url, model)
-    raise BadInput(f'no such engine: {name!r}; write openai:URL#MODEL')
+    if kind == 'bedrock': return Bedrock(rest)
+    if kind == 'bedrock-batch': return BedrockBatch(rest, batch_place())
+    if kind == 'sagemaker': return _endpoint(rest)
+    if kind == 'openai': return OpenAIServer(*rest.partition('#')[::2])
+    if kind == 'local' and rest: return LocalModel(rest)
+    if name in ('toy', 'smollm2-135m', 'smollm2-135m-immig') or Path(name).is_dir(): return LocalModel(name)
+    raise BadInput(f'no such engine: {name!r}; write bedrock:ID, bedrock-batch:ID, sagemaker:ENDPOINT, openai:URL#MODEL, local:NAME, or the folder of a model')
 
 # %% ../nbs/01a_llm.ipynb #llm-rules
 @dataclass(frozen=True)
@@ -196,6 +213,17 @@ def _head(run, line, pool):
     if run.reason: _raise_reason(run)
     return _take(run, planned)
 
+# %% ../nbs/01a_llm.ipynb #llm-fill
+def _fill(run, requests):
+    "Let an engine that works in batches fill the journal; the rest is asked on demand."
+    claims, planned = run.journal.claims, {p.key: p.request for p in (_plan(run, r) for r in requests)}
+    ours = {key: request for key, request in planned.items() if not run.stands(key) and claims.take(key)}
+    try: run.engine.fill(run, ours)
+    except CallFailed as e: run.halt(e); _raise_reason(run)
+    finally:
+        for key in ours: claims.give(key)
+    return requests
+
 # %% ../nbs/01a_llm.ipynb #llm-pace
 def _pace(engine, rules):
     "A service begins slowly where its limits are not known; what runs on this machine says itself when it is busy."
@@ -218,7 +246,9 @@ def complete_each(
         ledger, pool = Ledger(book, budget), ThreadPoolExecutor(concurrency)
         ledger.check(engine.name)
         run, total = _Run(engine, book, ledger, rules, _pace(engine, rules)), len(requests) if isinstance(requests, Sized) else None
-        try: yield from tqdm(_line(run, requests, pool, concurrency), total=total, desc=engine.name, unit='call', disable=None)
+        try:
+            if hasattr(engine, 'fill'): requests = _fill(run, list(requests))
+            yield from tqdm(_line(run, requests, pool, concurrency), total=total, desc=engine.name, unit='call', disable=None)
         finally: run.stop.set(); pool.shutdown(wait=True, cancel_futures=True)
 
 # %% ../nbs/01a_llm.ipynb #llm-all

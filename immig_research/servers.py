@@ -87,7 +87,7 @@ def failure_of(
         return CallFailed(kind, f'http {e.status_code}: {str(e)[:300]}', retry_after(e.response.headers.get('retry-after'), time.time()))
     if isinstance(e, openai.APITimeoutError): return CallFailed('timeout', 'no byte in the time allowed')
     why = f'{type(e.__cause__ or e).__name__}: {str(e.__cause__ or e)[:200]}'
-    torn = isinstance(e, ValueError) or 'incomplete' in why or 'without sending complete' in why or 'peer closed' in why
+    torn = isinstance(e, ValueError) or 'incomplete' in why or 'without sending complete' in why or 'peer closed' in why or 'disconnected' in why
     return CallFailed('torn' if torn else 'connection', why)
 
 # %% ../nbs/01u_servers.ipynb #servers-engine
