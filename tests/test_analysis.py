@@ -7,24 +7,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from immig_research.analysis import (
-    PUBLISHED,
+from immig_research.analysis import analyze, analyze_results, pictures, tables_markdown
+from immig_research.judge import seed_results, write_results
+from immig_research.plots import DARK, LIGHT, figure_distribution, figure_png, figure_subdomains
+from immig_research.published import PUBLISHED, published_table
+from immig_research.records import BadInput, read_jsonl, sha256_file, write_jsonl
+from immig_research.tables import (
     accounting_table,
-    analyze,
+    agreement_table,
+    all_tables,
     cells,
     distribution_table,
-    figure_distribution,
-    figure_png,
-    figure_subdomains,
     overall_table,
     paired_table,
-    pictures,
-    published_table,
+    read_cells,
+    risk_table,
     subdomain_table,
-    tables,
-    tables_markdown,
+    tied_sets,
+    write_cells,
 )
-from immig_research.records import BadInput, sha256_file, write_jsonl
 from immig_research.taxonomy import SUBDOMAINS
 
 asked = made.questions()
@@ -48,7 +49,7 @@ def test_published_sample_is_eight_a_stratum_or_all():
 
 
 def test_overall_table_is_plain_counting():
-    row = overall_table(asked, base + tuned).set_index('system').loc['tuned']
+    row = overall_table(cells(asked, base + tuned)).set_index('system').loc['tuned']
     scores = [j.score for j in tuned]
     assert (row.n, row.open) == (101, 0)
     assert round(row['mean'], 3) == round(sum(scores) / 101, 3)
@@ -59,7 +60,7 @@ def test_overall_table_is_plain_counting():
 
 
 def test_subdomain_table_counts_and_marks():
-    table = subdomain_table(asked, base)
+    table = subdomain_table(cells(asked, base))
     assert list(table.subdomain) == list(SUBDOMAINS)
     assert dict(zip(table.subdomain, table.n, strict=True)) == {s: made.SIZES.get(s, 8) for s in SUBDOMAINS}
     assert set(table[table.small].subdomain) == set(made.SIZES)
@@ -67,32 +68,32 @@ def test_subdomain_table_counts_and_marks():
 
 def test_published_spellings_of_subdomains_fall_together():
     shouted = [replace(q, immigration_subtopic=q.immigration_subtopic.replace(' ', '_').title()) for q in asked]
-    pd.testing.assert_frame_equal(subdomain_table(shouted, base), subdomain_table(asked, base))
+    pd.testing.assert_frame_equal(subdomain_table(cells(shouted, base)), subdomain_table(cells(asked, base)))
 
 
 @pytest.mark.parametrize('status', ['judge_error', 'model_error', 'unparseable'])
 def test_breaking_an_answer_never_raises_the_headline(status):
-    whole = overall_table(asked, base).iloc[0]
+    whole = overall_table(cells(asked, base)).iloc[0]
     for place in range(0, 101, 20):
-        hurt = overall_table(asked, made.opened(base, place, status=status)).iloc[0]
+        hurt = overall_table(cells(asked, made.opened(base, place, status=status))).iloc[0]
         assert hurt.open == 1 and np.isnan(hurt['mean']) and np.isnan(hurt.pct_full) and np.isnan(hurt.post_stratified)
         assert hurt.worst <= whole['mean'] <= hurt.best and hurt.low <= whole.low + 0.02 and hurt.pct_worst <= whole.pct_full <= hurt.pct_best
 
 
 def test_withholding_rows_is_the_same_as_breaking_them():
     gone = [j for i, j in enumerate(base) if i not in (3, 50)]
-    a, b = overall_table(asked, gone).iloc[0], overall_table(asked, made.opened(base, 3, 50)).iloc[0]
+    a, b = overall_table(cells(asked, gone)).iloc[0], overall_table(cells(asked, made.opened(base, 3, 50))).iloc[0]
     assert (a.open, a.worst, a.best, a.low, a.high) == (b.open, b.worst, b.best, b.low, b.high)
 
 
 def test_a_score_beside_a_failed_status_does_not_count():
     rows = [replace(base[0], status='judge_error', score=3)] + base[1:]
-    assert overall_table(asked, rows).iloc[0].open == 1
+    assert overall_table(cells(asked, rows)).iloc[0].open == 1
 
 
 def test_later_rows_are_retries():
-    assert overall_table(asked, made.opened(base, 3) + [base[3]]).equals(overall_table(asked, base))
-    assert overall_table(asked, base + [replace(base[3], score=None, status='judge_error')]).iloc[0].open == 1
+    assert overall_table(cells(asked, made.opened(base, 3) + [base[3]])).equals(overall_table(cells(asked, base)))
+    assert overall_table(cells(asked, base + [replace(base[3], score=None, status='judge_error')])).iloc[0].open == 1
 
 
 def test_repeats_are_averaged_and_an_open_repeat_opens_the_cell():
@@ -100,48 +101,48 @@ def test_repeats_are_averaged_and_an_open_repeat_opens_the_cell():
     found = cells(asked, twice)
     assert found.score.tolist() == [(j.score + 3) / 2 for j in base]
     assert cells(asked, made.opened(twice, 150)).score.isna().sum() == 1
-    assert distribution_table(asked, twice)[['0', '1', '2', '3']].sum(axis=1).tolist() == [101]
+    assert distribution_table(cells(asked, twice))[['0', '1', '2', '3']].sum(axis=1).tolist() == [101]
 
 
 def test_judges_are_kept_apart():
     both = base + made.judgments('base', asked, judge='other')
-    assert len(overall_table(asked, both)) == 2 and len(paired_table(asked, both)) == 0
-    assert overall_table(asked, made.judgments('claude_sonnet_zeroshot', asked, judge='bedrock:us.anthropic.claude-sonnet-4-6')).flag.tolist() == ['judge']
+    assert len(overall_table(cells(asked, both))) == 2 and len(paired_table(cells(asked, both))) == 0
+    assert overall_table(cells(asked, made.judgments('claude_sonnet_zeroshot', asked, judge='bedrock:us.anthropic.claude-sonnet-4-6'))).flag.tolist() == ['judge']
 
 
 @pytest.mark.parametrize('bad', [4, -1, 2.5, True, None, '3'])
 def test_odd_scores_are_refused(bad):
-    with pytest.raises(BadInput, match='score must be 0-3'): overall_table(asked, [replace(base[0], score=bad)] + base[1:])
+    with pytest.raises(BadInput, match='score must be 0-3'): overall_table(cells(asked, [replace(base[0], score=bad)] + base[1:]))
 
 
 def test_paired_table_of_three_is_corrected():
-    table = paired_table(asked, base + tuned + made.judgments('zeta', asked))
+    table = paired_table(cells(asked, base + tuned + made.judgments('zeta', asked)))
     assert list(zip(table.system, table.minus, strict=True)) == [('tuned', 'base'), ('zeta', 'base'), ('zeta', 'tuned')]
     assert (table.p_value >= table.p_single).all()
     assert table.difference[0] == pytest.approx(np.mean([b.score - a.score for a, b in zip(base, tuned, strict=True)]), abs=1e-5)
 
 
 def test_paired_bounds_hold_the_truth():
-    whole, part = paired_table(asked, base + tuned).iloc[0], paired_table(asked, made.opened(base + tuned, 5, 110)).iloc[0]
+    whole, part = paired_table(cells(asked, base + tuned)).iloc[0], paired_table(cells(asked, made.opened(base + tuned, 5, 110))).iloc[0]
     assert part.open == 2 and part.worst <= whole.difference <= part.best and np.isnan(part.p_value)
 
 
 def test_accounting_adds_up():
     said = made.answers('base', asked)
     said[0], said[1] = replace(said[0], disposition='abstained'), replace(said[1], status='truncated')
-    row = accounting_table(asked, made.opened(base, 7)[:-2], said).iloc[0]
+    row = accounting_table(cells(asked, made.opened(base, 7)[:-2]), said).iloc[0]
     assert row[['planned', 'scored', 'judge_error', 'missing', 'abstained', 'truncated']].tolist() == [101, 98, 1, 2, 1, 1]
 
 
 def test_markdown_marks_small_cells_and_open_ones():
-    page = tables_markdown(tables(asked, made.opened(base + tuned, 5)), 'the made population')
+    page = tables_markdown(all_tables(cells(asked, made.opened(base + tuned, 5))), 'the made population')
     assert '3*' in page and '(open)' in page and 'the made population' in page and 'nan' not in page
     ours, published = page.split('## Published figures')
     assert 'Llama 3 8B zero-shot' in published and 'Llama 3 8B zero-shot' not in ours
 
 
 def test_figures_are_small_and_the_same_each_time():
-    found = tables(asked, made.opened(base + tuned, 5))
+    found = all_tables(cells(asked, made.opened(base + tuned, 5)))
     for draw, name in ((figure_subdomains, 'subdomains'), (figure_distribution, 'distribution')):
         one = figure_png(draw(found[name]))
         assert one == figure_png(draw(found[name])) and len(one) < 100_000 and b'Software' not in one
@@ -149,12 +150,12 @@ def test_figures_are_small_and_the_same_each_time():
 
 
 def test_figures_hold_the_numbers_of_the_table():
-    table = subdomain_table(asked, base + tuned)
+    table = subdomain_table(cells(asked, base + tuned))
     ax = figure_subdomains(table).axes[0]
     marks = sorted(round(float(line.get_xdata()[0]), 6) for line in ax.lines if len(line.get_xdata()) == 1)
     assert marks == sorted(table['mean'])
     assert [t.get_text() for t in ax.get_yticklabels()] == list(SUBDOMAINS)
-    bars = figure_distribution(distribution_table(asked, base)).axes[0].patches
+    bars = figure_distribution(distribution_table(cells(asked, base))).axes[0].patches
     assert [int(b.get_width()) for b in bars] == [[j.score for j in base].count(k) for k in range(4)]
 
 
@@ -183,3 +184,116 @@ def test_analyze_without_predictions(tmp_path):
 def test_analyze_names_what_is_missing(tmp_path):
     with pytest.raises(BadInput, match='no such file'): analyze(tmp_path/'none.jsonl', base, None, tmp_path)
     with pytest.raises(BadInput, match='no judgments'): analyze(asked, [], None, tmp_path)
+
+
+def seed_tables(rows):
+    "The published project's own tabulation, written again here from its documented output: failed scores (-1) left out."
+    def figures(part, system):
+        scores = [r['scores'][system] for r in part if r['scores'][system] >= 0]
+        return dict(n=len(scores), mean=round(sum(scores) / len(scores), 3), pct_full=round(100 * scores.count(3) / len(scores), 1))
+    systems, topics = sorted(rows[0]['scores']), sorted({r['subtopic'] for r in rows})
+    return {s: figures(rows, s) for s in systems}, {t: {s: figures([r for r in rows if r['subtopic'] == t], s) for s in systems} for t in topics}
+
+
+def seed_rows(failed=0):
+    "A made results file in the published layout: 101 questions, three systems, the last `failed` scores of one failed."
+    rng, systems = np.random.default_rng(7), ('llama3_8b_base_zeroshot', 'claude_sonnet_zeroshot', 'llama32_finetuned')
+    rows = [dict(qa_id=q.qa_id, question=q.question, reference=q.answer, subtopic=q.immigration_subtopic, answer_type='rule', authority_level='primary_official',
+                 scores={s: int(rng.integers(0, 4)) for s in systems}, predictions=dict.fromkeys(systems, 'An answer.'), reasons=dict.fromkeys(systems, 'A reason.')) for q in asked]
+    for r in rows[:failed]: r['scores']['llama32_finetuned'] = -1
+    return rows
+
+
+def test_a_published_results_file_gives_its_own_figures_to_the_last_digit(tmp_path):
+    rows = seed_rows()
+    write_jsonl(tmp_path/'results.jsonl', rows)
+    overall, topics = seed_tables(rows)
+    found = cells(*[seed_results(tmp_path/'results.jsonl')[k] for k in (0, 2)])
+    for r in overall_table(found).to_dict('records'):
+        assert dict(n=r['n'], mean=round(r['mean'], 3), pct_full=round(r['pct_full'], 1)) == overall[r['system']]
+    for r in subdomain_table(found).to_dict('records'):
+        assert dict(n=r['n'], mean=round(r['mean'], 3), pct_full=round(r['pct_full'], 1)) == topics[r['subdomain']][r['system']]
+    done = analyze_results(tmp_path/'results.jsonl', tmp_path/'out', judge='bedrock:us.anthropic.claude-sonnet-4-6')
+    assert {r['system']: r['flag'] for r in done['overall']} == {s: 'judge' if 'claude' in s else '' for s in overall}
+
+
+def test_failed_scores_of_a_published_file_are_open_and_bound_its_own_mean(tmp_path):
+    rows = seed_rows(failed=5)
+    write_jsonl(tmp_path/'results.jsonl', rows)
+    questions, said, scored = seed_results(tmp_path/'results.jsonl')
+    theirs, row = seed_tables(rows)[0], overall_table(cells(questions, scored)).set_index('system').loc['llama32_finetuned']
+    assert theirs['llama32_finetuned']['n'] == 96 and (row.n, row.open) == (101, 5)
+    assert row.worst < theirs['llama32_finetuned']['mean'] < row.best and np.isnan(row['mean'])
+    ours = write_results(questions, said, scored, tmp_path/'ours', 'published') # in the published layout again
+    assert {s: {k: v[k] for k in ('n', 'mean', 'pct_full')} for s, v in ours['overall'].items()} == theirs
+    again = read_jsonl(tmp_path/'ours'/'results.jsonl')
+    assert [{k: r[k] for k in ('qa_id', 'scores')} for r in again] == [{k: r[k] for k in ('qa_id', 'scores')} for r in rows]
+
+
+def test_cells_come_back_from_their_file(tmp_path):
+    found = cells(asked, made.opened(base + tuned, 3))
+    back = read_cells(write_cells(tmp_path/'cells.csv', found))
+    for name, table in all_tables(found).items(): pd.testing.assert_frame_equal(table, all_tables(back)[name])
+    assert 'made reason' not in (tmp_path/'cells.csv').read_text()
+    (tmp_path/'half.csv').write_text('qa_id,score\nq,1\n')
+    with pytest.raises(BadInput, match='lacks system'): read_cells(tmp_path/'half.csv')
+    with pytest.raises(BadInput, match='no such file'): read_cells(tmp_path/'none.csv')
+
+
+def test_hard_errors_stand_beside_every_mean():
+    marked = [j for j in base]
+    for i, j in enumerate(marked): marked[i] = type('Marked', (), {**vars(j), 'hard_error': i % 10 == 0})()
+    row = overall_table(cells(asked, marked)).iloc[0]
+    assert row.pct_hard == pytest.approx(100 * 11 / 101) and row.hard_low < row.pct_hard < row.hard_high
+    marked[0].hard_error = None
+    row = overall_table(cells(asked, marked)).iloc[0]
+    assert np.isnan(row.pct_hard) and row.hard_low < 100 * 10 / 101 and row.hard_high > 100 * 11 / 101
+    assert np.isnan(overall_table(cells(asked, base)).iloc[0].hard_low)
+
+
+def test_tied_sets_say_what_the_data_does_not_order():
+    found = all_tables(cells(asked, base + tuned + made.judgments('zeta', asked)))
+    letters, paired = dict(zip(found['overall'].system, found['overall'].tied, strict=True)), found['paired']
+    for r in paired.to_dict('records'):
+        apart = r['p_value'] < 0.05 and not r['low'] <= 0 <= r['high']
+        assert bool(set(letters[r['system']]) & set(letters[r['minus']])) is not apart
+    assert tied_sets(found['overall'], paired.assign(p_value=1.)) == ['a'] * 3
+
+
+def test_agreement_against_plain_counting():
+    other = [replace(j, judge='other', score=made.score('other', j.qa_id)) for j in base]
+    row = agreement_table(cells(asked, base + made.opened(other, 4))).iloc[0]
+    kept = [(a.score, b.score) for i, (a, b) in enumerate(zip(base, other, strict=True)) if i != 4]
+    assert row.n == 100 and row.exact == pytest.approx(np.mean([a == b for a, b in kept]))
+    by_chance = np.mean([(a - b) ** 2 for a, _ in kept for _, b in kept])
+    assert row.kappa == pytest.approx(1 - np.mean([(a - b) ** 2 for a, b in kept]) / by_chance, abs=1e-6)
+    assert np.array(row.confusion).sum() == 100
+
+
+def test_risk_counts_answers_not_abstentions():
+    said = [replace(p, disposition='abstained') if i < 40 else p for i, p in enumerate(made.answers('base', asked))]
+    row = risk_table(cells(asked, base), said).iloc[0]
+    scores = [j.score for j in base[40:]]
+    assert row.coverage == pytest.approx(61 / 101, abs=1e-6) and row.risk == pytest.approx(sum(s < 2 for s in scores) / 61, abs=1e-6)
+
+
+DEFICIENCIES = dict( # Full dichromacy after Machado, Oliveira and Fernandes (2009), on linear light
+    protan=[[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    deutan=[[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
+
+
+def lab(colour, kind=None):
+    "CIELAB of a hex colour, as seen with a colour-vision deficiency."
+    light = np.array([int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)])
+    light = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
+    if kind: light = np.clip(np.array(DEFICIENCIES[kind]) @ light, 0, 1)
+    xyz = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]) @ light / [0.95047, 1, 1.08883]
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize('look', [LIGHT, DARK], ids=['light', 'dark'])
+@pytest.mark.parametrize('kind', [None, *DEFICIENCIES])
+def test_the_first_four_systems_can_be_told_apart_by_colour(look, kind):
+    seen = [lab(c, kind) for c in look['systems'][:4]]
+    assert min(np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]) > 10
