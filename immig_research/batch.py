@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENDED', 'BatchPlace', 'batch_place', 'Shard', 'make_shard', 'spread', 'find_job', 'submit', 'watch', 'parse_result',
-           'read_results', 'collect', 'open_shards', 'BedrockBatch', 'reserve_all', 'begin', 'finish']
+           'read_results', 'collect', 'open_shards', 'BedrockBatch', 'begin', 'finish']
 
 # %% ../nbs/01x_batch.ipynb #batch-imports
 import json
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from .bedrock import Bedrock, aws_client, aws_failure, converse_body, read_converse
 from .calls import CallFailed, Request
 from .journal import AppendLog, append_row, new_rows
-from .ledger import BudgetStop, most_usage
+from .ledger import most_usage
 from .pace import backoff
 from .records import BadInput, content_hash
 
@@ -207,22 +207,6 @@ class BedrockBatch(Bedrock):
         "Ask for `model` in batches that lie at `place`."
         super().__init__(model, **options); self.place = place
 
-# %% ../nbs/01x_batch.ipynb #batch-reserve
-def reserve_all(
-    run, # Has `ledger`, `journal`
-    engine: str, # Name of the engine
-    requests: dict, # key -> request
-):
-    "Set aside what all `requests` can cost in a batch; nothing stays set aside where that is too much."
-    reserved = []
-    try:
-        for key, request in requests.items():
-            run.ledger.reserve(key, (engine, 'batch'), most_usage(request)); reserved.append(key)
-            run.ledger.settle(key) # no thread of this process waits for it
-    except BudgetStop:
-        for key in reserved: run.journal.unsend(key)
-        raise
-
 # %% ../nbs/01x_batch.ipynb #batch-begin
 def begin(
     engine, # A `BedrockBatch`
@@ -267,7 +251,7 @@ def fill(self:BedrockBatch,
         for n in range(1, self.place.rounds + 1):
             parts = spread([(k, r) for k, r in requests.items() if not run.stands(k)], self.place)
             shards = [make_shard(part, self.model, n, self.structured) for part in parts]
-            reserve_all(run, self.name, {k: r for part in parts for k, r in part})
+            run.ledger.reserve_all({k: most_usage(r) for part in parts for k, r in part}, (self.name, 'batch'))
             for shard in shards: begin(self, shard, run, log)
             done = [finish(self, shard, run, requests, log) for shard in shards]
             new += sum(d or 0 for d in done)

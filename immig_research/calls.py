@@ -109,6 +109,7 @@ class Kind:
     slow: bool = False         # Whether all calls slow down
     fatal: bool = False        # Whether the run stops
     maybe_paid: bool = False   # Whether the provider may have done the work
+    own: bool = False          # Whether it concerns this call only
 
 KINDS = dict(
     throttled=Kind(12, slow=True),         # 429: too many requests or tokens
@@ -119,7 +120,7 @@ KINDS = dict(
     timeout=Kind(3, maybe_paid=True),      # No byte for the time allowed
     model_timeout=Kind(3, maybe_paid=True), # 408: the model took too long
     model_error=Kind(2, maybe_paid=True),  # 424: the model failed
-    too_long=Kind(),                       # The request is longer than the model's context: this call only
+    too_long=Kind(own=True),               # The request is longer than the model's context
     invalid=Kind(fatal=True),              # 400: the request is wrong
     denied=Kind(fatal=True),               # 401, 403, or no credentials
     not_found=Kind(fatal=True),            # 404: no such model

@@ -161,16 +161,18 @@ class Journal:
 def refresh(self:Journal):
     "Read what was added since the last look, by us or by others."
     with self.turn:
+        touched = set()
         for start, length, row in new_rows(self.replies):
             source, usage = (row.get('engine', ''), row.get('via', '')), Usage.from_row(row.get('usage') or {})
             self.places[bytes.fromhex(row['key'])] = start, length, row.get('status')
             self.paid[source] = self.paid.get(source, Usage()) + usage
             self.calls[row.get('status')] += 1
-            if row.get('status') != 'error': self.out[row['key']] -= 1 # a failure says by itself whether it was paid
+            if row.get('status') != 'error': self.out[row['key']] -= 1; touched.add(row['key']) # a failure says by itself whether it was paid
         for *_, row in new_rows(self.sent):
-            self.out[row['key']] += 1 if 'most' in row else -1
+            self.out[row['key']] += 1 if 'most' in row else -1; touched.add(row['key'])
             if 'most' in row: self.most[row['key']] = (row['engine'], row['via']), Usage(*row['most'])
-        for key in [k for k, n in self.out.items() if n == 0]: del self.out[key]; self.most.pop(key, None)
+        for key in touched:
+            if self.out[key] == 0: del self.out[key]; self.most.pop(key, None)
 
 # %% ../nbs/01q_journal.ipynb #journal-get
 @patch

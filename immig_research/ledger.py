@@ -146,17 +146,17 @@ def spent(self:Ledger) -> dict: # calls, input, output, cache_read, cache_write,
     return dict(calls=calls, **paid.to_row(), dollars=cost, in_doubt=dict(tokens=doubt.total, dollars=risk))
 
 # %% ../nbs/01r_ledger.ipynb #ledger-over
-def _over(self, source, most):
-    "Why a call to `source` that uses `most` might go over the budget; '' where it fits."
+def _over(self, source, most, calls=1):
+    "Why so many `calls` to `source` that use `most` might go over the budget; '' where they fit."
     budget, spent = self.budget, self.spent()
     tokens = sum(spent[n] for n in ('input', 'output', 'cache_read', 'cache_write'))
-    asked = dict(calls=spent['calls'] + sum(n for n in self.journal.out.values() if n > 0) + 1, tokens=tokens + spent['in_doubt']['tokens'] + most.total)
+    asked = dict(calls=spent['calls'] + sum(n for n in self.journal.out.values() if n > 0) + calls, tokens=tokens + spent['in_doubt']['tokens'] + most.total)
     if budget.dollars is not None:
         call = dollars(most, find_price(source[0], self.table), source[1])
         asked['dollars'] = None if None in (spent['dollars'], spent['in_doubt']['dollars'], call) else spent['dollars'] + spent['in_doubt']['dollars'] + call
     for name, amount in asked.items():
         limit = getattr(budget, name)
-        if limit is not None and (amount is None or amount > limit): return f'{name}: at most {limit}, and the next call might bring them to {amount}'
+        if limit is not None and (amount is None or amount > limit): return f'{name}: at most {limit}, and what comes next might bring them to {amount}'
     return ''
 
 # %% ../nbs/01r_ledger.ipynb #ledger-reserve
@@ -185,6 +185,19 @@ def settle(self:Ledger,
     "The call `key` returned: what it used stands in the journal, or it was not paid."
     if not paid: self.journal.unsend(key)
     with self.turn: self.flying -= 1; self.turn.notify_all()
+
+# %% ../nbs/01r_ledger.ipynb #ledger-reserve-all
+@patch
+def reserve_all(self:Ledger,
+    most: dict, # key -> the most `Usage` of its call
+    source: tuple, # (engine, via)
+):
+    "Set all of `most` aside for calls to `source`; `BudgetStop` where that is too much."
+    total = sum(most.values(), Usage())
+    with self.journal.turn, alone(self.journal.sent):
+        self.journal.refresh(); why = _over(self, source, total, len(most))
+        if why: raise BudgetStop(f'the budget does not allow {len(most)} calls at once ({why}); the same run with a larger one goes on')
+        for key, usage in most.items(): self.journal.send(key, source, usage)
 
 # %% ../nbs/01r_ledger.ipynb #ledger-estimate
 _COUNTED = 20 # Requests whose tokens are counted, not guessed

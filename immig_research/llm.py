@@ -126,6 +126,7 @@ def _attempts(run, key, request):
 # %% ../nbs/01a_llm.ipynb #llm-count
 def _count_failures(run, reply):
     "Stop the run where too many calls in a row came to nothing."
+    if reply.status == 'error' and KINDS[reply.error].own: return
     run.row = run.row + 1 if reply.status == 'error' else 0
     if run.row >= run.rules.give_up_after: raise CallFailed(reply.error, f'{run.row} calls in a row came to nothing, the last one so: {reply.detail}')
 
@@ -139,6 +140,7 @@ def _one(run, key, request):
         if run.stop.is_set(): raise _Stopped
         _reserve(run, key, request)
         try: reply = _attempts(run, key, request)
+        except BudgetStop: raise # from the second attempt on: the first one stays in doubt
         except BaseException: run.ledger.settle(key, paid=False); raise
         if reply.status == 'error': run.failed.add(key)
         run.journal.put(reply)

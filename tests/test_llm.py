@@ -177,6 +177,22 @@ def test_a_budget_in_tokens_holds(tmp_path_factory, tokens, concurrency):
     with Journal(path) as book: assert sum(u.total for u in book.paid.values()) <= tokens and not +book.out
 
 
+def test_a_budget_counts_attempts_that_may_have_been_paid(tmp_path):
+    with Standin(always('model_error')) as box:
+        with pytest.raises(BudgetStop): complete_all(asks(1), bedrock(box), journal=tmp_path/'j.jsonl', budget=Budget(tokens=most_usage(asks(1)[0]).total + 10), rules=QUICK)
+        assert box.calls == 1
+    with Journal(tmp_path/'j.jsonl') as book: assert Ledger(book).spent()['in_doubt']['tokens'] == most_usage(asks(1)[0]).total
+
+
+def test_ten_thousand_calls_of_a_batch_are_reserved_in_seconds(tmp_path):
+    start = time.monotonic()
+    with Journal(tmp_path/'j.jsonl') as book:
+        keys = [f'{n:064x}' for n in range(10_000)]
+        Ledger(book, Budget(tokens=10**9)).reserve_all(dict.fromkeys(keys, most_usage(asks(1)[0])), ('bedrock:x', 'batch'))
+        assert all(book.claims.take(f'{n * 2**200:064x}') for n in range(10_000)) and len(book.out) == 10_000
+    assert time.monotonic() - start < 15
+
+
 def test_a_budget_in_dollars_holds_and_goes_on(tmp_path):
     with Standin() as box:
         most = Budget(dollars=0.02)
