@@ -181,16 +181,17 @@ def infer(
     out:str | Path, # The file of predictions to write
     *,
     system:str, # The name under which the answers stand
-    mode:str='scored', # 'scored': float32, the same text at any batch size; 'fast': the machine's faster format
+    mode:str='scored', # 'scored': float32, the same text at any batch size; 'fast': the machine's faster format; 'bfloat16': as on the card
     batch_size:int=32, # Prompts a batch
     max_new_tokens:int=160, # Tokens of an answer; a longer one is truncated
     prompt='immig', # A key of `prompts.PROMPTS`, or a `Prompt`
 ) -> dict: # Counts: questions, answered now, kept, ok, truncated, new_tokens
     "Have `model` answer `questions` and write the predictions to `out`; a stopped run goes on."
-    if mode not in ('scored', 'fast'): raise BadInput(f'mode must be scored or fast, got {mode!r}')
+    if mode not in ('scored', 'fast', 'bfloat16'): raise BadInput(f'mode must be scored, fast or bfloat16, got {mode!r}')
     for name, n in (('batch_size', batch_size), ('max_new_tokens', max_new_tokens)):
         if n < 1: raise BadInput(f'{name} must be at least 1, got {n}')
-    questions, out, dtype = read_questions(questions), Path(out), 'float32' if mode == 'scored' else fast_dtype()
+    dtype = fast_dtype() if mode == 'fast' else 'float32' if mode == 'scored' else mode
+    questions, out = read_questions(questions), Path(out)
     lm, tokenizer = load_base(model, dtype)
     said = dict(system=system, engine='transformers', dtype=dtype, batch_size=batch_size,
         model=Path(model).name if Path(model).is_dir() else str(model),
