@@ -25,6 +25,8 @@ from .rubric import Asking
 from .taxonomy import SUBDOMAINS, subdomain_of
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-system
+_ENGINES = ('bedrock', 'bedrock-batch', 'sagemaker', 'openai', 'local', 'scripted')
+
 @dataclass(frozen=True)
 class System:
     "Who answers, under which name, and how it is asked."
@@ -38,8 +40,9 @@ class System:
     def kind(self) -> str: # engine, file or local
         "Where its answers come from."
         head = self.source.partition(':')[0]
-        return 'file' if head == 'file' else 'engine' if head in ('bedrock', 'openai', 'scripted') else 'local'
+        return 'file' if head == 'file' else 'engine' if head in _ENGINES else 'local'
 
+# %% ../nbs/04b_benchmark.ipynb #benchmark-read-system
 def read_system(
     text: str, # 'SOURCE', or 'NAME=SOURCE'
 ) -> System: # With the default settings
@@ -65,6 +68,7 @@ class BenchmarkRecipe:
     cap: bool = True           # Whether a 3 beside a hard error becomes a 2
     eval_date: str | None = None # ISO date; None for the latest date of the law in questions and answers
 
+# %% ../nbs/04b_benchmark.ipynb #benchmark-recipes
 _SONNET = 'bedrock:us.anthropic.claude-sonnet-4-6'
 RECIPES = {r.name: r for r in (
     BenchmarkRecipe('plain'),
@@ -74,6 +78,7 @@ RECIPES = {r.name: r for r in (
         System('llama32_finetuned', 'nshportun/usa-immigration-llama-3.2-3b', 'seed', 350, mode='bfloat16')),
         (_SONNET,), asking=Asking(temperature=0.1, max_tokens=150), cap=False))}
 
+# %% ../nbs/04b_benchmark.ipynb #benchmark-find-recipe
 def benchmark_recipe(
     name: str, # A key of `RECIPES`
 ) -> BenchmarkRecipe: # Frozen
@@ -96,6 +101,7 @@ def hub_questions(
     if name is None: raise BadInput(f'{hub_id} has no eval split, only {", ".join(splits)}; give a file with --questions')
     return [QAPair.from_row(r) for r in splits[name]]
 
+# %% ../nbs/04b_benchmark.ipynb #benchmark-load
 def load_questions(
     source: str | Path | list | None, # A file, a hub id (owner/name), or QAPairs
 ) -> list: # QAPairs with references
@@ -142,6 +148,7 @@ def _from_file(questions, system):
     several = len({p.system for p in rows}) > 1
     return rows if several else [replace(p, system=system.name) for p in rows]
 
+# %% ../nbs/04b_benchmark.ipynb #benchmark-answer-all
 def answer_all(
     questions: list, # QAPairs
     system: System, # Who answers
@@ -170,6 +177,7 @@ def _count(ids, rows, is_done):
     done = sum(map(is_done, latest.values()))
     return dict(planned=len(ids), done=done, open=len(latest) - done, new=len(ids) - len(latest))
 
+# %% ../nbs/04b_benchmark.ipynb #benchmark-plan-all
 def plan_benchmark(
     questions: list, # QAPairs that are asked
     recipe: BenchmarkRecipe, # Its systems, judges and repeats
@@ -220,7 +228,7 @@ def headline(
                          kin=f['flag'], audit=judge_mark(summary['judge_model'])))
     return rows
 
-# %% ../nbs/04b_benchmark.ipynb #benchmark-run
+# %% ../nbs/04b_benchmark.ipynb #benchmark-write
 def _write_all(questions, predictions, recipe, judges, out):
     "Result files of every judge, and their headlines."
     rows, judgments = [], read_jsonl(out/'judgments.jsonl', Judgment)
@@ -229,6 +237,7 @@ def _write_all(questions, predictions, recipe, judges, out):
         rows += headline(questions, [j for j in judgments if j.judge == found.name], summary)
     return rows
 
+# %% ../nbs/04b_benchmark.ipynb #benchmark-run-all
 def run_benchmark(
     recipe: BenchmarkRecipe | str, # A recipe, or the name of one
     out: str | Path, # The run's folder; the same one goes on where it was

@@ -138,14 +138,15 @@ def engine_judge(
 
 # %% ../nbs/04_judge.ipynb #judge-find
 def find_judge(
-    judge, # facts, overlap, an engine or its name (bedrock:ID, openai:URL#ID), a rule, or a Judge
+    judge, # facts, overlap, an engine or its name (bedrock:ID, openai:URL#ID, local:NAME), a rule, or a Judge
     asking: Asking = Asking(), # How an engine is asked
 ) -> Judge: # Ready to grade
     "The judge that `judge` names."
     if isinstance(judge, Judge): return judge
     if judge == 'facts': return Judge('facts', _facts_version(), _grade_facts, True)
     if judge == 'overlap': return rule_judge(overlap, version='1')
-    if hasattr(judge, 'call') and hasattr(judge, 'identity') or isinstance(judge, str) and ':' in judge: return engine_judge(judge, asking)
+    named = isinstance(judge, str) and (':' in judge or judge.startswith('smollm2') or Path(judge).is_dir())
+    if named or hasattr(judge, 'identity'): return engine_judge(judge, asking)
     if callable(judge): return rule_judge(judge)
     raise BadInput(f'no such judge: {judge!r}; there are facts, overlap, and engines such as bedrock:MODEL_ID or openai:URL#MODEL')
 
