@@ -60,12 +60,13 @@ def _legend(ax, look, columns=3):
               labelcolor=look['ink'], borderaxespad=0.3)
 
 # %% ../nbs/05d_plots.ipynb #plots-labels
-def _labels(table):
-    "For each system and judge of `table`: index of colour and marker, and label with the report's letter."
+def _keys(table, look):
+    "For each system and judge of `table`: row, marker, colour of the system, and label with the report's letter."
     pairs = sorted(set(zip(table.system, table.judge)))
     names, many = letters(system for system, _ in pairs), len({judge for _, judge in pairs}) > 1
+    colours = {system: look['systems'][i % 6] for i, system in enumerate(names)}
     label = lambda system, judge: f'{names[system]}  {system}' + (f' ({judge})' if many else '')
-    return {pair: (i, label(*pair)) for i, pair in enumerate(pairs)}
+    return {pair: dict(row=i, marker=MARKERS[i % 6], colour=colours[pair[0]], label=label(*pair)) for i, pair in enumerate(pairs)}
 
 # %% ../nbs/05d_plots.ipynb #plots-figure-png
 def figure_png(
@@ -77,18 +78,17 @@ def figure_png(
     return out.getvalue()
 
 # %% ../nbs/05d_plots.ipynb #plots-dots
-def _dot(ax, row, y, i, look):
+def _dot(ax, row, y, key, look):
     "Interval and mean of one table row at height `y`; an open one has a range and no mean."
-    colour = look['systems'][i % 6]
+    colour = key['colour']
     ax.plot([row.low, row.high], [y, y], color=colour, lw=1.8, alpha=0.75, solid_capstyle='round', zorder=2)
     if row.open:
         ax.plot([row.worst, row.best], [y, y], color=colour, lw=6, alpha=0.5, solid_capstyle='butt', zorder=3)
         return
-    ax.plot(row.mean, y, MARKERS[i % 6], color=colour, ms=6.5, mec=look['paper'], mew=0.8, zorder=4, clip_on=False)
+    ax.plot(row.mean, y, key['marker'], color=colour, ms=6.5, mec=look['paper'], mew=0.8, zorder=4, clip_on=False)
 
-def _keys(ax, keys, look):
-    for i, label in keys.values():
-        ax.plot([], [], MARKERS[i % 6] + '-', color=look['systems'][i % 6], ms=6.5, lw=1.8, label=label)
+def _show_keys(ax, keys):
+    for key in keys.values(): ax.plot([], [], key['marker'] + '-', color=key['colour'], ms=6.5, lw=1.8, label=key['label'])
 
 # %% ../nbs/05d_plots.ipynb #plots-figure-subdomains
 def figure_subdomains(
@@ -97,14 +97,15 @@ def figure_subdomains(
     dark:bool=False, # For a dark screen
 ) -> Figure: # Means and 95 % intervals, a line a subdomain
     "The scores of `table` by subdomain, `dark` or light."
-    look, keys = _look(dark), _labels(table)
+    look = _look(dark)
+    keys = _keys(table, look)
     count = table.groupby('subdomain').n.max()
     names = [s for s in SUBDOMAINS if s in count]
     fig, ax = _canvas(9, 1.2 + (0.3 + 0.06 * len(keys)) * len(names), look)
     for row in table.itertuples():
-        i, _ = keys[row.system, row.judge]
-        _dot(ax, row, names.index(row.subdomain) + (i - (len(keys) - 1) / 2) * 0.66 / len(keys), i, look)
-    _keys(ax, keys, look)
+        key = keys[row.system, row.judge]
+        _dot(ax, row, names.index(row.subdomain) + (key['row'] - (len(keys) - 1) / 2) * 0.66 / len(keys), key, look)
+    _show_keys(ax, keys)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_xlim(-0.04, 3.04)
@@ -159,7 +160,8 @@ def figure_distribution(
     dark:bool=False, # For a dark screen
 ) -> Figure: # A bar a system, in shades from 0 to 3; open cells are hatched
     "How the scores of `table` are spread, `dark` or light."
-    look, keys = _look(dark), _labels(table)
+    look = _look(dark)
+    keys = _keys(table, look)
     fig, ax = _canvas(9, 0.9 + 0.55 * len(table), look)
     left, most = np.zeros(len(table)), table[list(_SCORES)].sum(axis=1).max()
     for name in (n for n in _SCORES if n != 'open' or table.open.any()):
@@ -167,7 +169,7 @@ def figure_distribution(
         for y, x, n in _bar(ax, table[name], left, style):
             if n >= 0.03 * most: ax.text(x, y, str(n), ha='center', va='center', fontsize=9, color=style['ink'])
         left = left + table[name].to_numpy()
-    ax.set_yticks(range(len(table)), [keys[r.system, r.judge][1] for r in table.itertuples()])
+    ax.set_yticks(range(len(table)), [keys[r.system, r.judge]['label'] for r in table.itertuples()])
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlim(0, most)
     _name_axes(ax, look, 'questions')
@@ -200,11 +202,10 @@ def figure_agreement(
     return fig
 
 # %% ../nbs/05d_plots.ipynb #plots-figure-risk
-def _point(ax, x, row, i, look, label):
+def _point(ax, x, row, key, look):
     "A system's marker with its interval from `low` to `high`."
-    colour = look['systems'][i % 6]
-    ax.plot([x, x], [row.low, row.high], color=colour, lw=1.8, alpha=0.75, solid_capstyle='round')
-    ax.plot([x], [row.value], MARKERS[i % 6], color=colour, ms=8, mec=look['paper'], label=label, clip_on=False)
+    ax.plot([x, x], [row.low, row.high], color=key['colour'], lw=1.8, alpha=0.75, solid_capstyle='round')
+    ax.plot([x], [row.value], key['marker'], color=key['colour'], ms=8, mec=look['paper'], label=key['label'], clip_on=False)
 
 def figure_risk(
     table:pd.DataFrame, # From `risk_table`
@@ -212,11 +213,11 @@ def figure_risk(
     dark:bool=False, # For a dark screen
 ) -> Figure: # A point a system with the interval of its risk
     "The risk of each system's answers in `table` against its coverage, `dark` or light."
-    look, keys = _look(dark), _labels(table)
+    look = _look(dark)
+    keys = _keys(table, look)
     fig, ax = _canvas(9, 3.6, look)
     for row in table.rename(columns=dict(risk='value')).itertuples():
-        i, label = keys[row.system, row.judge]
-        _point(ax, 100 * row.coverage, row, i, look, label)
+        _point(ax, 100 * row.coverage, row, keys[row.system, row.judge], look)
     ax.set_xlim(-2, 102)
     ax.set_ylim(-0.02, 1.02)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ['0 %', '25 %', '50 %', '75 %', '100 %'])
@@ -234,11 +235,11 @@ def figure_cost(
     "The mean score of each system in `table` against its cost, `dark` or light."
     units = sorted(set(table.unit))
     if len(units) != 1: raise BadInput(f'all costs must have one unit, got {units}: give dollars or seconds for all systems')
-    look, keys = _look(dark), _labels(table)
+    look = _look(dark)
+    keys = _keys(table, look)
     fig, ax = _canvas(9, 3.6, look)
     for row in table.rename(columns=dict(mean='value')).itertuples():
-        i, label = keys[row.system, row.judge]
-        _point(ax, row.cost, row, i, look, label)
+        _point(ax, row.cost, row, keys[row.system, row.judge], look)
     if table.cost.min() > 0 and table.cost.max() / table.cost.min() >= 10: ax.set_xscale('log')
     ax.margins(x=0.15)
     ax.set_ylim(-0.05, 3.05)

@@ -1,10 +1,12 @@
 "The report: what a hostile answer can do to it (nothing), and whether it works in a browser."
 import json
+import os
 import re
 import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import made_benchmark as made
 import pytest
@@ -92,35 +94,58 @@ def test_open_cells_are_said_at_the_top(tmp_path):
     assert 'judge error: made reason' in page and 'lopen' in page
 
 
-PROBE = '''<script>
-const log = {}, table = document.querySelector('table.sub'), names = () => [...table.tBodies[0].rows].map(r => r.cells[0].textContent.trim());
-const values = () => [...table.tBodies[0].rows].map(r => parseFloat(r.cells[2].dataset.v)), heads = table.querySelectorAll('th button'), shown = () => document.getElementById('shown').textContent;
-const set = (id, v) => { const e = document.getElementById(id); if (e.type === 'checkbox') e.checked = v; else e.value = v; e.dispatchEvent(new Event('input', {bubbles: true})); return shown(); };
-log.start = names(); heads[2].click(); log.down = values(); log.aria = heads[2].closest('th').getAttribute('aria-sort'); heads[2].click(); log.up = values(); heads[2].click(); log.back = names();
-log.words = set('f-text', 'travel  TRAVEL'); set('f-text', ''); log.appeals = set('f-sub', 'appeals'); set('f-sub', ''); log.threes = set('f-score', '3'); set('f-score', ''); log.apart = set('f-apart', true); log.all = set('f-apart', false);
-document.getElementById('b-open').click(); log.open = document.querySelectorAll('details[open]').length; log.title = document.title;
-document.body.textContent = ''; document.body.append(Object.assign(document.createElement('pre'), {id: 'log', textContent: JSON.stringify(log)}));
-</script></body>'''
+def browser():
+    "Chromium, node and playwright-core, or a skip that says what is absent."
+    chromium = next((p for p in map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome')) if p), None)
+    if not chromium or not shutil.which('node') or not shutil.which('npm'): pytest.skip('needs chromium, node and npm')
+    modules = subprocess.run(['npm', 'root', '-g'], capture_output=True, text=True).stdout.strip()
+    if not (Path(modules)/'playwright-core').is_dir(): pytest.skip('needs playwright-core: npm install -g playwright-core')
+    return chromium, modules
 
 
-def dump(path, folder):
-    "The page at `path` as a browser has it after its scripts."
-    flags = '--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync'
-    run = subprocess.run([shutil.which('chromium'), *flags.split(), f'--user-data-dir={folder}', '--virtual-time-budget=3000', '--dump-dom', path.as_uri()],
-                         capture_output=True, text=True, timeout=120)
-    return run.stdout
+def drive(page, folder):
+    "What tests/browser/report.mjs found in the page."
+    chromium, modules = browser()
+    folder.mkdir(parents=True, exist_ok=True)
+    script = Path(__file__).parent/'browser'/'report.mjs'
+    run = subprocess.run(['node', script, chromium, page.as_uri(), folder], capture_output=True, text=True, timeout=240, env={**os.environ, 'NODE_PATH': modules})
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout)
+
+
+def rich(folder):
+    "A report with everything: two systems, two judges, open cells, abstentions, checked citations, hard errors."
+    said = made.answers('base', asked) + made.answers('tuned', asked)
+    for i, p in enumerate(said):
+        if i % 9 == 0: p.disposition = 'abstained'
+        if i % 4 == 0: p.prediction += f' See 8 U.S.C. {1100 + i} and 8 U.S.C. 1.'; p.citations = [dict(citation=f'8 U.S.C. {1100 + i}', verdict='VERIFIED', doc_id='uscode:x'), dict(citation='8 U.S.C. 1', verdict='NOT_FOUND')]
+    scored = made.judgments('base', asked) + made.judgments('tuned', asked)
+    other = [replace(j, judge='other', score=min(3, j.score + i % 2)) for i, j in enumerate(scored)]
+    analyze(asked, made.opened(scored, 4, 9) + other, said, folder, train_report=dict(curve=[dict(step=s, loss=2 - s / 50) for s in range(30)]))
+    return folder/'report.html'
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which('chromium'), reason='needs chromium')
-def test_sorting_filters_and_hostile_answers_in_a_browser(tmp_path, plain, hostile):
-    (tmp_path/'hostile.html').write_text(hostile.replace('</main>', '<script>document.title = "a script of a stranger"</script></main>'))
-    seen = dump(tmp_path/'hostile.html', tmp_path/'u1')
-    assert '<html lang="en" class="js">' in seen and '<title>How well' in seen # ours ran, the stranger's did not
-    (tmp_path/'probe.html').write_text(re.sub(r'<meta http-equiv[^>]*>', '', plain).replace('</body>', PROBE))
-    log = json.loads(re.search(r'<pre id="log">(.*?)</pre>', dump(tmp_path/'probe.html', tmp_path/'u2'))[1])
+def test_a_reader_can_sort_filter_drill_down_and_print(tmp_path):
+    log = drive(rich(tmp_path/'run'), tmp_path/'shots')
+    scores = {s: {q.qa_id: made.score(s, q.qa_id) for q in asked} for s in ('base', 'tuned')}
+    assert log['errors'] == [] and len(log['requests']) == 2 and all(r.startswith('file:') for r in log['requests'])
     assert log['down'] == sorted(log['up'], reverse=True) and log['up'] == sorted(log['up']) and log['aria'] == 'descending'
-    assert log['back'] == log['start'] and log['open'] == 101 and log['title'].startswith('How well')
-    scores = [made.score('base', q.qa_id) for q in asked]
-    assert log['words'] == '6 of 101 questions' and log['appeals'] == '3 of 101 questions' and log['all'] == '101 questions'
-    assert log['threes'] == f'{scores.count(3)} of 101 questions' and log['apart'] == '0 of 101 questions'
+    assert log['back'] == log['start'] and log['rows'] == ['travel documents']
+    assert (log['all'], log['appeals'], log['words'], log['after_reset']) == ('101 questions', '3 of 101 questions', '6 of 101 questions', '101 questions')
+    assert log['open'] == '2 of 101 questions' and log['unusual']['judge error'] == '2 of 101 questions'
+    assert {'abstained', 'citation failed', 'judge error'} <= set(log['states'])
+    apart = [q for i, q in enumerate(asked) if i not in (4, 9) and abs(scores['base'][q.qa_id] - scores['tuned'][q.qa_id]) >= 2]
+    assert int(log['systems_apart'].split()[0]) >= len(apart) and int(log['judges_apart'].split()[0]) > 0
+    assert log['focus'] == 'f-text' and log['opened'] == [log['second']] and log['first_focused'].startswith('q-travel')
+    assert log['linked'] and ['cite good', '✓'] in log['marks'] and ['cite bad', '✗'] in log['marks']
+    assert log['wide'] and log['narrow'] and log['pdf'] > 50_000 and log['elements'] == dict(scripts=2, images=0)
+
+
+@pytest.mark.slow
+def test_hostile_answers_stay_text_in_a_browser(tmp_path, hostile):
+    (tmp_path/'hostile.html').write_text(hostile.replace('</main>', '<script>document.title = "a script of a stranger"</script></main>'))
+    log = drive(tmp_path/'hostile.html', tmp_path/'shots')
+    assert log['title'].startswith('How well') # ours ran, the stranger's did not
+    assert len(log['errors']) == 2 and all('Content Security Policy' in e for e in log['errors']) # one for each load of the page
+    assert not [r for r in log['requests'] if not r.startswith('file:')] and log['all'] == '101 questions'
