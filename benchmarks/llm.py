@@ -85,7 +85,7 @@ def main():
     if args.serve: return serve()
     os.environ |= dict(AWS_ACCESS_KEY_ID='testing', AWS_SECRET_ACCESS_KEY='testing', AWS_DEFAULT_REGION='us-east-1', AWS_EC2_METADATA_DISABLED='true')
     if args.child: return child(*args.child)
-    few, many = map(str, args.calls)
+    load, (few, many) = os.getloadavg()[0], map(str, args.calls)
     found, rows = turns(__file__, [('seed-way', few), ('ours', few), ('ours', many)], args.repeats), []
     units = dict(calls='calls', lost='calls', doubled='calls', refused='calls', replies_per_s='1/s')
     for (system, what), ms in found.items():
@@ -93,7 +93,7 @@ def main():
         rows += [row(system, what, metric, [m['units'][metric] for m in ms], unit) for metric, unit in units.items()]
         rows.append(row(system, what, 'share_of_allowed_rate', [m['units']['share'] for m in ms], 'share', base))
         rows.append(row(system, what, 'peak_mb', [m['peak_mb'] for m in ms], 'MB'))
-    note = f'a stand-in that allows {RATE} calls a second, fails {SHARE:.0%} of first attempts and takes {LATENCY * 1000:g} ms; client and stand-in on one machine'
+    note = f'a stand-in that allows {RATE} calls a second, fails {SHARE:.0%} of first attempts and takes {LATENCY * 1000:g} ms; client and stand-in on one machine; load average at the start {load:.1f}'
     write_result('llm', rows, ('boto3', 'openai', 'jsonschema'), note, **({} if args.out is None else dict(folder=args.out)))
 
 
