@@ -6,25 +6,28 @@
 __all__ = ['CellLine', 'LongTable', 'read_grid', 'cell_address', 'is_number', 'monthly_rows', 'monthly_lines', 'label_of',
            'long_table', 'group_lines', 'total_lines', 'find_header', 'table_lines', 'cell_coverage', 'lines_document',
            'encounter_documents', 'read_statistics_table', 'read_sheets', 'read_statistics_workbook', 'visual_rows',
-           'row_cells', 'row_in_words', 'report_lines', 'once', 'read_report', 'civics_lines', 'read_civics']
+           'row_cells', 'row_in_words', 'table_in_words', 'ruled_lines', 'report_lines', 'once', 'read_report',
+           'civics_lines', 'read_civics']
 
 # %% ../nbs/00f_dhs.ipynb #dhs-imports
 import csv
 import io
+import itertools
 import json
 import re
 import zipfile
 from collections import Counter, defaultdict, namedtuple
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import groupby
 from pathlib import PurePosixPath
 
 from .coverage import shingle_coverage
 from .eoir import plain_lines
+from .pdf import Grid, Line, clean_line, join_lines, pdf_grids, pdf_lines
 from .records import Document
 from .store import RawFile, Reject
-from .uscis import Block, Line, clean_line, join_lines, lay_out, pdf_lines
+from .uscis import Block, lay_out
+from .webpages import table_rows
 
 # %% ../nbs/00f_dhs.ipynb #dhs-read-grid
 def read_grid(
@@ -49,7 +52,7 @@ def cell_address(
     return f'{letters}{row + 1}'
 
 # %% ../nbs/00f_dhs.ipynb #dhs-number
-_NUMBER = re.compile(r'[-+(]?\$?\d[\d,]*(?:\.\d+)?\)?%?')
+_NUMBER = re.compile(r'[-+(]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?\)?%?')
 
 def is_number(
     cell: str, # Of a table
@@ -163,11 +166,11 @@ def group_lines(
 ) -> Iterator[CellLine]: # A line for each group of rows that stand together
     "List the counts of one `year` of `table`, group by group."
     key = lambda row: tuple(row[1][n] for n in table.outer)
-    for _, rows in groupby((r for r in table.rows if r[1]['Fiscal Year'] == year), key):
+    for _, rows in itertools.groupby((r for r in table.rows if r[1]['Fiscal Year'] == year), key):
         rows = list(rows); first = rows[0][1]
         place = ', '.join(label_of(n, first[n]) for n in table.outer if n not in ('Fiscal Year', 'Month (abbv)'))
         listed = []
-        for who, some in groupby(rows, lambda row: row[1][table.inner[0]] if table.inner else ''):
+        for who, some in itertools.groupby(rows, lambda row: row[1][table.inner[0]] if table.inner else ''):
             counts = ', '.join(f'{count:,}' + (f' ({"; ".join(r[n] for n in table.inner[1:])})' if table.inner[1:] else '') for _, r, count in some)
             listed.append(f'{label_of(table.inner[0], who)} {counts}' if who else counts)
         last = len(first)
@@ -400,6 +403,61 @@ def row_in_words(
     if len(names) != len(cells) or is_number(cells[0]) or not all(names[1:]) or len(set(names)) < len(names): return ''
     return (f'{caption}: ' if caption else '') + f'{cells[0]}: ' + '; '.join(f'{n} {v}' for n, v in zip(names[1:], cells[1:])) + '.'
 
+# %% ../nbs/00f_dhs.ipynb #dhs-table-in-words
+def _is_value(cell): return is_number(cell) or bool(_MARK.fullmatch(cell))
+
+def _is_names(row): return any(row[1:]) and not any(_is_value(c) and not re.fullmatch(r'(?:19|20)\d\d', c) for c in row[1:])
+
+def table_in_words(
+    rows: list[list[str]], # Cells of a ruled table, the labels first
+    caption: str, # What the table is about
+) -> list[str]: # A sentence for each row of figures; none where a cell is doubtful
+    "Say the `rows` of a table in words after its `caption`."
+    head = list(itertools.takewhile(_is_names, rows))
+    names = [' '.join(filter(None, column)) for column in zip(*head)]
+    said, part = [], ''
+    for label, *values in rows[len(head):]:
+        label = re.sub(r'(?<=[A-Za-z])\d{1,2}$', '', label) # A note's number
+        if not any(values): part = label; continue
+        about = f'{part}, {label}' if part and not label.lower().startswith('total') else label
+        fits = bool(label) and all(map(_is_value, values))
+        said.append(row_in_words(names, [about, *values], caption) if fits else '')
+    return said if caption and all(said) else []
+
+# %% ../nbs/00f_dhs.ipynb #dhs-ruled
+def _caption(lines, top):
+    "What stands in the lines right above `top`, points, the lowest of a table's name."
+    above = sorted((n for n in lines if top <= n.y < top + 48 and n.text), key=lambda n: -n.y)
+    start = next((i for i in range(len(above) - 1, -1, -1) if re.match(r'(?:Table|Figure) \d', above[i].text)), 0)
+    return clean_line(' '.join(n.text for n in above[start:]))
+
+# %% ../nbs/00f_dhs.ipynb #dhs-by-column
+def _by_column(n, grid):
+    "The line `n`, or its words where each stands in the middle of a column of `grid` of its own."
+    words, width = [m.span() for m in re.finditer(r'\S+', n.text)], (n.x1 - n.x0) / max(len(n.text), 1)
+    parts = [replace(n, text=n.text[a:b], x0=n.x0 + a * width, x1=n.x0 + b * width) for a, b in words]
+    columns = [next((i for i, x in enumerate(grid.xs[1:]) if (p.x0 + p.x1) / 2 < x), 0) for p in parts]
+    middle = lambda i: (grid.xs[i] + grid.xs[i + 1]) / 2
+    apart = len(set(columns)) == len(parts) > 1
+    return parts if apart and all(abs((p.x0 + p.x1) / 2 - middle(i)) < 0.25 * (grid.xs[i + 1] - grid.xs[i]) for p, i in zip(parts, columns)) else [n]
+
+# %% ../nbs/00f_dhs.ipynb #dhs-ruled-lines
+def ruled_lines(
+    lines: list[Line], # Of one page, cut between the cells of its tables
+    grids: list[Grid], # The page's ruled tables
+    page: int, # From 1
+) -> tuple[list[CellLine], int]: # Sentences for the rows of sure tables, and how many tables are doubtful
+    "Say what stands in the `grids` of a `page` in words, where it is sure."
+    out, doubtful = [], 0
+    size = (Counter(n.size for n in lines).most_common(1) or [(0, 0)])[0][0]
+    kept = [n for n in lines if not (re.fullmatch(r'\d{1,2}', n.text) and n.size < 0.85 * size)] # Without raised numbers of notes
+    for number, grid in enumerate((g for g in grids if len(g.xs) > 2 and len(g.ys) > 2), 1):
+        rows = [[c.text for c in row] for row in table_rows([p for n in kept for p in _by_column(n, grid)], grid)]
+        said = table_in_words(rows, _caption(lines, grid.ys[0]))
+        out += [CellLine('text', text, f'p. {page}, table {number}, row {k}') for k, text in enumerate(said, 1)]
+        doubtful += not said and any(is_number(c) for row in rows for c in row)
+    return out, doubtful
+
 # %% ../nbs/00f_dhs.ipynb #dhs-page-lines-part-names
 _LEADER = re.compile(r'(?:\. ?){5,}')
 
@@ -410,12 +468,6 @@ def _kind(n, body):
     if not re.search('[A-Za-z]{2}', n.text): return 'table'
     big = n.size > body + 0.9 or n.bold
     return 'heading' if big and len(n.text) < 140 and not re.search(r'[.;,]$', n.text) else 'text'
-
-def _names(n, years):
-    "What may be the names of columns in the line `n`: its `years`, its cells, or where the cells stand close, its words."
-    words = n.text.split()
-    close = len(words) > 5 and all(w[0].isupper() and w.isalnum() for w in words)
-    return [years] if years else [list(n.cells)] * (len(n.cells) > 2) + [words] * close
 
 def _same(before, n, kind, body):
     "Does the line `n` of `kind` go on with the line `before`?"
@@ -430,19 +482,14 @@ def report_lines(
     body: float, # Size of the text's type, points
 ) -> list[CellLine]: # Headings, paragraphs, rows of tables
     "Tell tables from text in the `rows` of a `page`, and join the lines of a paragraph."
-    out, names, left, before, groups, caption = [], [], 0.0, None, [], ''
+    out, before, groups = [], None, []
     for number, n in enumerate(rows, 1):
         cells, kind = row_cells(n), _kind(n, body)
         cell = f'p. {page}, line {number}'
         years = cells and all(re.fullmatch(r'(?:19|20)\d\d', c) for c in cells[1:])
         if cells and not years and kind != 'note':
             out.append(CellLine('table', ' | '.join(cells), cell))
-            blank = [''] * (n.x0 < left - 60) # No name stands above the labels
-            said = [t for some in names if (t := row_in_words(blank + some, cells, caption))]
-            if said: out.append(CellLine('text', said[0], cell + ', in words'))
             before = None; continue
-        if found := _names(n, cells if years else []): names, left = found, n.x0
-        elif re.search(r'(?:Table|Figure|Graph) \d|\bFY ?\d{2}|(?:19|20)\d\d', n.text) and len(n.text) < 160: caption = n.text
         if before is not None and out and out[-1].kind == kind and _same(before, n, kind, body): groups[-1].append(n.text)
         else: groups.append([n.text]); out.append(CellLine(kind, '', cell))
         before = n
@@ -473,15 +520,20 @@ def once(
 def read_report(
     raw: RawFile, # The manifest's row of a report
     data: bytes, # The file: PDF
-) -> Document: # A paragraph is cited by page and line
+) -> Document: # A paragraph is cited by page and line; `doubtful` counts ruled tables of its page that are not said in words
     "Read the report in `data`, which `raw` describes."
-    pages = pdf_lines(data)
+    pages, grids = pdf_lines(data), [found for found, _ in pdf_grids(data)]
     sizes = Counter(n.size for _, lines in pages for n in lines for _ in range(len(n.text)))
     if not sizes: raise Reject('PDF without text: its pages are pictures')
-    body, out = sizes.most_common(1)[0][0], []
-    for number, rows in enumerate(once([visual_rows(lines) for _, lines in pages]), 1): out += report_lines(rows, number, body)
+    body, out, doubts = sizes.most_common(1)[0][0], [], {}
+    cut = pdf_lines(data, grids=grids) if any(grids) else pages
+    for number, rows in enumerate(once([visual_rows(lines) for _, lines in pages]), 1):
+        said, doubts[number] = ruled_lines(cut[number - 1][1], grids[number - 1], number)
+        out += report_lines(rows, number, body) + said
     doc = lines_document(raw, out, f'{_publisher(raw)}, {_words_of(raw)}')
-    for p in doc.paragraphs: p['page'] = int(re.match(r'p\. (\d+)', p['cell'])[1])
+    for p in doc.paragraphs:
+        p['page'] = int(re.match(r'p\. (\d+)', p['cell'])[1])
+        if p['kind'] == 'table' and (count := doubts.pop(p['page'], 0)): p['doubtful'] = count
     return replace(doc, coverage=shingle_coverage(plain_lines(data), doc.text))
 
 # %% ../nbs/00f_dhs.ipynb #dhs-civics-block
@@ -509,7 +561,7 @@ def read_civics(
     version = re.search(r'\d{4}', raw.path)
     citation = 'Civics test' + (f' ({version[0]})' if version else '')
     blocks = []
-    for section, some in groupby(rows, lambda q: q.get('section') or ''):
+    for section, some in itertools.groupby(rows, lambda q: q.get('section') or ''):
         if section: blocks.append(Block('heading', section, f'{citation}, {section}', level=1))
         blocks += [Block('text', '\n'.join(civics_lines(q)), f'{citation}, question {q["id"]}', own=True) for q in some]
     if note: blocks.append(Block('note', note, citation))

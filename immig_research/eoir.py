@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['STATUSES', 'reporter_cite', 'written_date', 'plain_lines', 'decision_pages', 'split_notes', 'note_texts',
            'body_paragraphs', 'decision_blocks', 'read_decision', 'html_lines', 'history_of', 'read_decision_index',
-           'read_history', 'is_heading', 'cut_long', 'flow_lines', 'court_of', 'opinion_blocks', 'read_opinion']
+           'read_history', 'is_heading', 'cut_long', 'without_page_heads', 'flow_lines', 'court_of', 'opinion_blocks',
+           'read_opinion']
 
 # %% ../nbs/00e_eoir.ipynb #eoir-imports
 import json
@@ -315,6 +316,28 @@ def cut_long(
         pieces[-1] += sentence
     return [p.strip() for p in pieces]
 
+# %% ../nbs/00e_eoir.ipynb #eoir-page-heads
+def _opening(line, count):
+    "The first `count` words of `line`, digits masked unless it is one word; '' where no number ends them or they are all of it."
+    words = line.split()
+    label = words and re.match(r'\(?\d{1,3}[.)]', words[0]) # Of an item
+    if label or len(words) <= count or not any(c.isdigit() for c in words[count - 1]): return ''
+    return words[0] if count == 1 else re.sub(r'\d+', '0', ' '.join(words[:count]))
+
+def without_page_heads(
+    lines: list[str], # Clean lines of an opinion, footnotes among them
+) -> tuple[list[str], list[str]]: # As many lines, and the heads that have words
+    "Take what a quarter of the `lines`, and at least five, begin with off them."
+    pages = [line for line in lines if not line.startswith('[^')]
+    seen = Counter(o for line in pages for n in range(1, 9) if (o := _opening(line, n)))
+    heads = {o for o, count in seen.items() if count >= max(5, len(pages) / 4)}
+    bodies, taken = [], []
+    for line in lines:
+        count = max((n for n in range(1, 9) if _opening(line, n) in heads), default=0)
+        bodies.append(' '.join(line.split()[count:]))
+        if count > 1: taken.append(' '.join(line.split()[:count]))
+    return bodies, taken
+
 # %% ../nbs/00e_eoir.ipynb #eoir-flow-part-names
 _NOTE = re.compile(r'\[\^ ?(\d+|\*+)\] ?')
 
@@ -357,6 +380,18 @@ def court_of(
 # %% ../nbs/00e_eoir.ipynb #eoir-opinion-blocks-names
 _BY = re.compile(r'.{3,60}, (?:Senior |Chief |United States |U\.S\. |Circuit |District |Magistrate )*Judges?[.:]?$')
 
+# %% ../nbs/00e_eoir.ipynb #eoir-bare-marks
+def _bare_marks(text, expected):
+    "`text` without bare numbers of notes behind a sentence, from the number `expected` on, and those numbers."
+    marks = []
+    def taken(m):
+        numbers = [int(n) for n in m[0].split()]
+        if numbers != list(range(expected + len(marks), expected + len(marks) + len(numbers))): return m[0]
+        marks.extend(map(str, numbers))
+        return ''
+    text = re.sub(r'(?<=[.,;”)])(?<!No\.)(?<!\bn\.)(?: \d{1,2})+(?= [A-Z“]|$)', taken, text)
+    return text, tuple(marks)
+
 # %% ../nbs/00e_eoir.ipynb #eoir-opinion-blocks
 def opinion_blocks(
     lines: list[str], # Clean lines, none blank
@@ -364,13 +399,17 @@ def opinion_blocks(
 ) -> list[Block]: # Numbered paragraphs, headings and footnotes
     "Number the paragraphs of an opinion's `lines`, cited as `citation`."
     notes, blocks = {m[1] for line in lines if (m := _NOTE.match(line))}, []
-    count = 0
+    bare = bool(notes) and not any(f'[{k}]' in line for k in notes for line in lines) # No mark has brackets
+    count, called = 0, 0
     for kind, text in flow_lines(lines):
         if kind == 'note':
             number = _NOTE.match(text)[1]
             blocks.append(Block('note', _NOTE.sub('', text, count=1), f'{citation}, n. {number}', own=True, note=number)); continue
         marks = tuple(k for k in re.findall(r'\[(\d+|\*)\]', text) if k in notes)
         for k in marks: text = clean_line(text.replace(f'[{k}]', '', 1))
+        if bare and str(called + 1) in notes:
+            text, marks = _bare_marks(text, called + 1)
+            called += len(marks)
         quoted = text.startswith('> ')
         if _BY.fullmatch(text): kind = 'note'
         for piece in [text] if kind != 'text' else cut_long(text.removeprefix('> ')):
@@ -387,15 +426,16 @@ def read_opinion(
     "Read an opinion of a federal court from `data`, the text that `raw` describes."
     try: text = data.decode('utf-8-sig')
     except UnicodeDecodeError as e: raise Reject(f'not UTF-8 text: byte {e.start}') from None
-    lines = [c for line in text.splitlines() if (c := clean_line(line))]
+    raw_lines = [c for line in text.splitlines() if (c := clean_line(line))]
+    lines, heads = without_page_heads([re.sub(r'[\w.]+\.Schema\.[\w.]+:v\d+">', '', line) for line in raw_lines])
     court, docket = court_of(' '.join(lines[:3]))
     caption = raw.title or PurePosixPath(raw.path).stem
     dated = ' '.join(x for x in (court, (raw.as_of or '')[:4]) if x)
     citation = caption + (f', No. {docket}' if docket else '') + (f' ({dated})' if dated else '')
-    blocks = opinion_blocks(lines, citation)
+    blocks = opinion_blocks(lines, citation) + [Block('note', '\n'.join(heads), f'{citation}, page heads', own=True)] * bool(heads)
     number = re.search(r'opinion-(\d+)', raw.path)
     doc = _document(raw, blocks, [{}] * len(blocks), doc_id=f'{raw.source_id}:{number[1] if number else PurePosixPath(raw.path).stem}',
         citation=citation, title=citation, section_path=['Federal courts', court or 'Court not named', caption], source_name='Federal court opinions',
         source_type='decision', agency=court or 'Federal court', as_of=raw.as_of, valid_from=raw.as_of)
-    unmarked = [re.sub(r'^> |\[\^? ?(?:\d+|\*+)\]', '', line) for line in lines]
+    unmarked = [re.sub(r'^> |\[\^? ?(?:\d+|\*+)\]', '', line) for line in raw_lines]
     return replace(doc, coverage=shingle_coverage(unmarked, doc.text))

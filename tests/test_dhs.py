@@ -24,10 +24,12 @@ from immig_research.dhs import (
     read_statistics_workbook,
     report_lines,
     row_cells,
+    ruled_lines,
+    table_in_words,
     visual_rows,
 )
+from immig_research.pdf import Grid, Line
 from immig_research.store import RawFile, Reject, read_bytes, read_store, sample_store
-from immig_research.uscis import Line
 
 STORE = os.environ.get('IMMIG_STORE')
 real = pytest.mark.skipif(not STORE, reason='IMMIG_STORE is not set: the real store is not on this machine')
@@ -51,7 +53,7 @@ def test_addresses_count_as_a_spreadsheet_does(n): assert column(cell_address(6,
 def test_delimiters_and_line_ends(text): assert read_grid(text.encode()) == [['a', 'b'], ['1', '2']]
 
 
-@pytest.mark.parametrize('cell, number', [('1,204', True), ('$5.00', True), ('12%', True), ('2018-11-29', False), ('4Pending', False), ('', False), ('-', False)])
+@pytest.mark.parametrize('cell, number', [('1,204', True), ('$5.00', True), ('12%', True), ('2018-11-29', False), ('4Pending', False), ('22,', False), ('1,20', False), ('12,345,678', True), ('', False), ('-', False)])
 def test_numbers(cell, number): assert is_number(cell) is number
 
 
@@ -130,14 +132,36 @@ def test_names_of_table_rows_that_repeat_on_pages_are_kept():
     assert [[n.text for n in rows] for rows in once(pages)] == [['Report', 'Miami 5 6', 'Houlton 7 8']] + [['Miami 5 6', 'Houlton 7 8']] * 3
 
 
-def test_a_row_is_said_in_words_only_under_names_that_fit():
-    head = Line('Country 2018 2019', 50, 300, 520, cells=('Country', '2018', '2019'))
-    row = Line('Haiti 5 7', 50, 300, 500, cells=('Haiti', '5', '7'))
-    assert [n.text for n in report_lines([head, row], 1, 11.0) if 'words' in n.cell] == ['Haiti: 2018 5; 2019 7.']
-    assert [n for n in report_lines([head, Line('Haiti 5 7 9', 50, 300, 500)], 1, 11.0) if 'words' in n.cell] == []
-    years = Line('2018 2019', 200, 300, 520, cells=('2018', '2019'))
-    assert [n.text for n in report_lines([years, row], 1, 11.0) if 'words' in n.cell] == ['Haiti: 2018 5; 2019 7.']
-    assert [n for n in report_lines([Line('2018 2019', 50, 150, 520), row], 1, 11.0) if 'words' in n.cell] == []
+TABLE = [['Country', '2018', '2019'], ['Haiti', '5', '7'], ['TOTAL', '5', 'D']]
+
+
+def test_a_sure_table_is_said_in_words():
+    assert table_in_words(TABLE, 'Visits') == ['Visits: Haiti: 2018 5; 2019 7.', 'Visits: TOTAL: 2018 5; 2019 D.']
+    parts = [TABLE[0], ['Islands', '', ''], TABLE[1], TABLE[2]]
+    assert table_in_words(parts, 'Visits')[0] == 'Visits: Islands, Haiti: 2018 5; 2019 7.'
+    assert table_in_words(parts, 'Visits')[1] == 'Visits: TOTAL: 2018 5; 2019 D.'
+    assert table_in_words([['', 'Oct', 'Jan'], ['Country', 'to Dec', 'to Mar'], ['Haiti16', '5', '7']], 'Visits') == [
+        'Visits: Haiti: Oct to Dec 5; Jan to Mar 7.']
+
+
+@pytest.mark.parametrize('rows', [
+    [TABLE[0], ['Haiti', '5 7', '']], [TABLE[0], ['Haiti', '5', '7'], ['Cuba', '', '9']],    # not one figure in each cell
+    [['Country', '2018', ''], *TABLE[1:]], [['', 'Total', 'Total'], *TABLE[1:]],             # not one name over each column
+    [TABLE[0], ['', '5', '7']], [TABLE[0], ['Haiti', '5', 'rose to 7']], TABLE[1:], [],      # no label, prose, no names
+])
+def test_a_doubtful_table_is_not_said_in_words(rows): assert table_in_words(rows, 'Visits') == []
+
+
+def test_a_graph_is_not_said_in_words():
+    lines = [Line('FY 2009', 245, 290, 520), Line('FY 2015', 320, 370, 520), Line('Median Age', 110, 160, 500), Line('40', 250, 260, 500),
+        Line('41', 330, 340, 500), Line('6.3', 469, 483, 500)]
+    assert [n.kind for n in report_lines(visual_rows(lines), 1, 11.0)] == ['text', 'table'] and ruled_lines(lines, [], 1) == ([], 0)
+
+
+def test_a_raised_number_of_a_note_is_no_figure():
+    ruled = [Line('Table 1. Visits', 50, 200, 715, 11), Line('Country', 55, 80, 690), Line('2018', 205, 220, 690), Line('Haiti', 55, 80, 670),
+        Line('16', 82, 88, 673, 7.0), Line('5', 205, 210, 670)]
+    assert [n.text for n in ruled_lines(ruled, [Grid((50, 200, 300), (700, 680, 660))], 1)[0]] == ['Table 1. Visits: Haiti: 2018 5.']
 
 
 def test_civics_answers_stand_under_their_question():
@@ -182,7 +206,12 @@ def test_every_row_of_the_encounters_can_be_found_again():
 
 @real
 def test_reports_are_read_whole():
+    tables = {}
     for raw in (r for r in read_store(STORE, ['dhs-stats']) if r.path.endswith('.pdf')):
         doc = read_report(raw, read_bytes(STORE, raw))
-        assert doc.coverage >= .95 and all(re.match(r'p\. \d+, line \d+', p['cell']) for p in doc.paragraphs), raw.path
+        assert doc.coverage >= .95 and all(re.match(r'p\. \d+, (?:line|table) \d+', p['cell']) for p in doc.paragraphs), raw.path
         if 'monthly-encounters' in raw.path: assert doc.text.count('Tucson | ') == 21
+        sure = {re.match(r'p\. \d+, table \d+', p['cell'])[0] for p in doc.paragraphs if ', table ' in p['cell']}
+        tables[raw.path.split('/')[-1][:12]] = len(sure), sum(p.get('doubtful', 0) for p in doc.paragraphs)
+    assert tables['us-border-pa'] == (21, 0) and tables['fy-2022-annu'] == (4, 1) and tables['ola-signed-f'] == (5, 0)
+    assert tables['stem-related'] == (0, 5) and tables['characterist'] == (0, 0)

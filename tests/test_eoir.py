@@ -24,6 +24,7 @@ from immig_research.store import RawFile, Reject, read_bytes, read_store, sample
 from immig_research.uscis import Line
 
 STORE = os.environ.get('IMMIG_STORE')
+OPINION = RawFile('federal-courts', 'https://example.org/', 'opinion-7.txt', 'text/plain', '', '2026-01-01', 'none', title='Doe v. Roe')
 INDEX = RawFile('bia', 'https://example.org/', 'i.html', 'text/html', '', '2026-01-01', 'none')
 
 
@@ -109,6 +110,26 @@ def test_a_form_is_no_decision():
     with pytest.raises(Reject, match='no precedent decision'): read_decision(replace(raw, source_id='bia'), read_bytes(store, raw))
 
 
+def test_page_heads_line_numbers_and_leftovers_of_markup_are_no_text():
+    words = 'courts judges parties officers guests kin'.split()
+    lines = [f'{k} Opinion of the Court 21-107 the {w} say that see law.Case.Schema.Body:v1">id. at {k}; so' for k, w in enumerate(words, 2)]
+    doc = read_opinion(OPINION, '\n'.join(lines).encode())
+    law = [doc.text[p['start']:p['end']] for p in doc.paragraphs if p['kind'] == 'text']
+    assert law[0].startswith('the courts say that see id. at 2; so the judges say') and 'Opinion' not in ' '.join(law)
+    assert doc.paragraphs[-1]['kind'] == 'note' and doc.text.count('Opinion of the Court') == 6
+    same = [f'1 the {w} say so' for w in words]
+    assert '1' not in read_opinion(OPINION, '\n'.join(same).encode()).text
+    items = [f'{k}. The {w} say so.' for k, w in enumerate(words, 1)]
+    assert [b.text for b in opinion_blocks(items, 'c')] == items
+
+
+def test_bare_marks_are_taken_only_where_no_mark_has_brackets():
+    lines = ['It is so. 1 Then it ends. 2', '[^ 1] See Doe.', '[^ 2] See Roe.']
+    assert [(b.text, b.marks) for b in opinion_blocks(lines, 'c')][0] == ('It is so. Then it ends.', ('1', '2'))
+    assert opinion_blocks(['It is so. 1 Then. [1]', *lines[1:]], 'c')[0].text == 'It is so. 1 Then.'
+    assert opinion_blocks(['It is so. 2 Then it ends.', *lines[1:]], 'c')[0].text == 'It is so. 2 Then it ends.'
+
+
 @pytest.mark.skipif(not STORE, reason='IMMIG_STORE is not set: the real store is not on this machine')
 def test_real_opinions_are_whole_and_cited():
     docs = [read_opinion(r, read_bytes(STORE, r)) for r in read_store(STORE, ['federal-courts'])]
@@ -118,3 +139,6 @@ def test_real_opinions_are_whole_and_cited():
         assert numbers == list(range(1, len(numbers) + 1)) and len({p['id'] for p in d.paragraphs}) == len(d.paragraphs)
         assert sum(len(d.text[p['start']:p['end']].split()) > 400 for p in d.paragraphs if p['kind'] == 'text') == 0
     assert sum('Cir.' in d.citation for d in docs) >= 8
+    law = {d.doc_id: ' '.join(d.text[p['start']:p['end']] for p in d.paragraphs if p['kind'] == 'text') for d in docs}
+    assert 'Opinion of the Court' not in law['federal-courts:7798407'] and 'physical or developmental' in law['federal-courts:4565506']
+    assert 'Schema' not in ''.join(law.values())
