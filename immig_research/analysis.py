@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .audit import judge_mark
 from .judge import seed_results
 from .plots import figure_agreement, figure_cost, figure_distribution, figure_forest, figure_png, figure_risk, figure_subdomains, figure_training
 from .published import PUBLISHED
@@ -38,14 +39,16 @@ def _readable(r):
             '% score 3': _full_text(r), '95 % interval ': _range(r['pct_low'], r['pct_high'], 1), '% hard errors': _hard_text(r), 'open': r['open']}
 
 # %% ../nbs/05_analysis.ipynb #analysis-readable-rows
+def _judge_text(name): return name if judge_mark(name) == 'passed' else f'{name} ‡'
+
 def _overall_text(r):
     name = r['system'] + (' †' if r['flag'] else '')
     post = '–' if r['open'] else f'{number(r["post_stratified"])} [{_range(r["post_low"], r["post_high"])}]'
-    return {'system': name, 'judge': r['judge'], **_readable(r), 'post-stratified': post, 'tied': r['tied'] or '–'}
+    return {'system': name, 'judge': _judge_text(r['judge']), **_readable(r), 'post-stratified': post, 'tied': r['tied'] or '–'}
 
 def _paired_text(r):
     gap = _range(r['worst'], r['best']) + ' (open)' if r['open'] else number(r['difference'])
-    return {'system': r['system'], 'minus': r['minus'], 'judge': r['judge'], 'pairs': r['n'], 'difference': gap,
+    return {'system': r['system'], 'minus': r['minus'], 'judge': _judge_text(r['judge']), 'pairs': r['n'], 'difference': gap,
             '95 % interval': _range(r['low'], r['high']), 'p (Holm)': number(r['p_value'], 4), 'reading': reading(r)}
 
 # %% ../nbs/05_analysis.ipynb #analysis-markdown
@@ -57,7 +60,7 @@ _PAGE = '''# Results
 
 {overall}
 
-Intervals are at 95 % and redraw whole source documents. Hard errors: answers that contradict a critical fact, whatever their score. Post-stratified: weighed by the subdomains of {population}. Systems that share a letter under "tied" can't be told apart. † The judge is a contestant or of its family.
+Intervals are at 95 % and redraw whole source documents. Hard errors: answers that contradict a critical fact, whatever their score. Post-stratified: weighed by the subdomains of {population}. Systems that share a letter under "tied" can't be told apart. † The judge is a contestant or of its family. ‡ The judge failed its audit, or has none.
 
 ## Differences on the same questions
 
@@ -89,14 +92,14 @@ Judge: {judge}. Evaluated {evaluated}.
 # %% ../nbs/05_analysis.ipynb #analysis-markdown-page
 def _markdown(rows): return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) if len(rows) else 'None.'
 
-def _agreement_text(r): return {'judge': r['judge'], 'other': r['other'], 'answers': r['n'], '% equal': number(100 * r['exact'], 1), 'weighted kappa': number(r['kappa'])}
+def _agreement_text(r): return {'judge': _judge_text(r['judge']), 'other': _judge_text(r['other']), 'answers': r['n'], '% equal': number(100 * r['exact'], 1), 'weighted kappa': number(r['kappa'])}
 
 def _published_text(r):
     note = 'judged by itself' if r['flag'] else ''
     return {**{k: r[k] for k in ('run', 'system', 'mean', 'pct_full')}, '95 % interval': _range(r['pct_low'], r['pct_high'], 1), 'n': r['n'],
             'note': note, 'source': r['source']}
 
-def _subdomain_text(r): return {'subdomain': r['subdomain'], 'system': r['system'], 'judge': r['judge'], **_readable(r)}
+def _subdomain_text(r): return {'subdomain': r['subdomain'], 'system': r['system'], 'judge': _judge_text(r['judge']), **_readable(r)}
 
 # %% ../nbs/05_analysis.ipynb #analysis-markdown-of
 _TEXT = dict(overall=_overall_text, paired=_paired_text, subdomains=_subdomain_text, accounting=dict, agreement=_agreement_text,

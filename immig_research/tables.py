@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .audit import judge_mark
 from .estimate import TOP, alike, bounds, holm, mean_interval, paired_difference, post_stratified_mean, wilson
 from .facts_judge import weighted_kappa
 from .judge import seed_results
@@ -169,7 +170,7 @@ def overall_table(
     rows = []
     for (system, judge), part in found.groupby(['system', 'judge']):
         flag = 'judge' if same_family(judge, system) else ''
-        rows.append(dict(system=system, judge=judge, **_summary(part), **_post(part, population), flag=flag))
+        rows.append(dict(system=system, judge=judge, **_summary(part), **_post(part, population), flag=flag, audit=judge_mark(judge)))
     return pd.DataFrame(rows).round(6)
 
 # %% ../nbs/05f_tables.ipynb #tables-subdomain-table

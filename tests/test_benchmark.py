@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from immig_research.benchmark import RECIPES, BenchmarkRecipe, System, hub_questions, plan_benchmark, rejudge, run_benchmark
+from immig_research.benchmark import (
+    RECIPES,
+    BenchmarkRecipe,
+    System,
+    hub_questions,
+    plan_benchmark,
+    rejudge,
+    run_benchmark,
+)
 from immig_research.calls import Scripted
 from immig_research.facts_judge import calibration_rows
 from immig_research.judge import judge, write_results
