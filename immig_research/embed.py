@@ -78,12 +78,12 @@ def merge_adapter(
     return model
 
 @lru_cache(maxsize=1)
-def load_question_encoder() -> Encoder | None: # None where the package of the model is missing
+def load_question_encoder() -> Encoder | None: # None where the package of the model, or the adapter, is missing
     "The packaged model with this project's adapter, ready to read questions."
     from safetensors.torch import load_file
     from transformers import AutoModel, AutoTokenizer
     folder, adapter = encoder_folder(), Path(str(files('immig_research')))/'data'/'question-adapter.safetensors'
-    if folder is None: return None
+    if folder is None or not adapter.is_file(): return None
     model = merge_adapter(AutoModel.from_pretrained(folder, dtype='float32').eval(), load_file(adapter))
     return Encoder(model, AutoTokenizer.from_pretrained(folder), sha256_file(adapter)[:16])
 

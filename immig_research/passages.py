@@ -86,6 +86,10 @@ def _context(doc, first, said, heading, stands_inside):
     above = ' '.join(said[place[:n]] for n in range(1, len(place)) if place[:n] in said)
     return above if stands_inside or heading in above else f'{heading} {above}'.strip()
 
+def _without_banner(run):
+    "`run` without the headings of title and chapter that stand on top of every section"
+    return run[next(n for n, p in enumerate(run) if not re.search('#(?:title|chapter|subchapter)$', p['id'])):]
+
 def _telling_notes(doc):
     "Footnotes that say something of their own; most only cite"
     words = lambda p: doc.text[p['start']:p['end']].split()
@@ -98,7 +102,7 @@ def passages_of(
     "Cut `doc` into passages of about `max_words` words."
     if max_words < 1: raise BadInput(f'max_words must be 1 or more, got {max_words}')
     said, heading, title, out = openings(doc), headings_before(doc), title_of(doc), []
-    runs = runs_of(doc, max_words)
+    runs = [_without_banner(run) for run in runs_of(doc, max_words)]
     covered = [(run[0]['start'], run[-1]['end']) for run in runs]
     runs += [n for n in _telling_notes(doc) if not any(a <= n[0]['start'] < b for a, b in covered)]
     for run in runs:

@@ -1,0 +1,122 @@
+"Passages that lose nothing, an index that survives kills and changes of the corpus, and the law of the day before any ranking."
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from immig_research import retrieve as R
+from immig_research.embed import VectorFile
+from immig_research.passages import cut_all, cut_long, named_places, passages_of, split_words, terms
+from immig_research.rank import FEATURES, PLACES, SEARCHES, VECTORS, best_in_document, features
+from immig_research.records import BadInput, Document, read_jsonl
+from immig_research.sources import collect, read_corpus
+from immig_research.store import sample_store
+
+WORDS = st.text(alphabet='abc .;\n', max_size=300)
+
+
+@pytest.fixture(scope='module')
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('corpus')
+    collect(sample_store(), folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def index(corpus): return R.open_index(corpus, vectors=False)
+
+
+@settings(max_examples=150, deadline=None)
+@given(WORDS, st.integers(1, 12))
+def test_cuts_keep_every_character(text, size):
+    cuts = cut_long(text, size)
+    assert ''.join(text[a:b] for a, b in zip(cuts, cuts[1:])) == text and cuts == sorted(set(cuts)) or not text
+
+
+@given(st.text(max_size=80))
+@settings(max_examples=150, deadline=None)
+def test_terms_take_any_text(text): assert all(terms(text)) and all(w == w.lower() for w in split_words(text))
+
+
+def test_passages_are_their_documents(index, corpus):
+    documents = read_corpus(corpus).documents
+    assert all(documents[p.doc_id].text[p.start:p.end] == p.text for p in index.passages)
+    assert {p.doc_id for p in index.passages} >= {d.doc_id for d in documents.values() if len(d.text.split()) > 60 and d.paragraphs}
+
+
+@pytest.mark.parametrize('question', ['§ § §', '(((', '????', 'section section section', '8 U.S.C.', 'Form', 'é' * 50, 'a' * 5000])
+def test_any_question_has_an_answer_or_none(index, question): assert isinstance(R.search(index, question, 3), list)
+
+
+def test_a_later_corpus_changes_the_index(corpus, tmp_path):
+    for name in ('documents.jsonl', 'chunks.jsonl'): shutil.copy(corpus/name, tmp_path/name)
+    before = len(R.open_index(tmp_path, vectors=False).passages)
+    rows = [json.loads(line) for line in (tmp_path/'documents.jsonl').read_text().splitlines()]
+    gone = rows.pop()['doc_id']
+    (tmp_path/'documents.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in rows))
+    chunks = [json.loads(line) for line in (tmp_path/'chunks.jsonl').read_text().splitlines()]
+    (tmp_path/'chunks.jsonl').write_text(''.join(json.dumps(c) + '\n' for c in chunks if c['doc_id'] != gone))
+    after = R.open_index(tmp_path, vectors=False)
+    assert len(after.passages) < before and gone not in after.documents
+
+
+def test_law_of_the_day_is_filtered_before_ranking(index):
+    q = 'How long is a reentry permit valid under 8 CFR 223.3?'
+    old, new = (R.search(index, q, 30, day) for day in ('2022-01-01', '2025-01-01'))
+    versions = lambda hits: {(h.doc_id, h.as_of) for h in hits if h.citation.startswith('8 CFR 223.3')}
+    assert versions(old) and versions(new) and not versions(old) & versions(new)
+
+
+@pytest.mark.parametrize('day', ['2024-13-01', 'today', '', '2024-1-1'])
+def test_a_day_is_a_date(index, day):
+    with pytest.raises(BadInput, match='a date like'): R.search(index, 'asylum', as_of=day)
+
+
+def test_forms_and_sections_are_found_by_name(index):
+    on = R.documents_on(index.verify_index, None)
+    assert {d for d, *_ in named_places('Where do I send Form I-765?', on)} <= {d for d in index.documents if 'i-765' in d}
+    assert named_places('INA 208(a)(2)(B)', on)[0][0] == 'uscode:1158'
+
+
+def test_vector_file_survives_a_kill_at_any_byte(tmp_path):
+    whole = VectorFile(tmp_path/'a', 'm', dim=3)
+    whole.add(list('abcd'), np.arange(12.).reshape(4, 3))
+    rows, names = whole.rows.read_bytes(), whole.names.read_bytes()
+    for cut in range(0, len(rows) + 1, 5):
+        for keys in (names, names[:3], names[:2]):
+            whole.rows.write_bytes(rows[:cut]); whole.names.write_bytes(keys)
+            again = VectorFile(tmp_path/'a', 'm', dim=3)
+            assert len(again.keys) == min(cut // 12, keys.count(b'\n'))
+            kept = list(again.keys)
+            again.add(['new'], np.ones((1, 3)))
+            assert np.array_equal(VectorFile(tmp_path/'a', 'm', dim=3).take([*kept, 'new'])[-1], np.ones(3))
+
+
+def test_features_are_finite_for_empty_scores():
+    from immig_research.passages import Passage
+    zero = {n: np.zeros(2) for n in (*SEARCHES, *VECTORS, *PLACES)}
+    x = features('', [Passage('a', 0, 0, ''), Passage('b', 0, 0, '')], np.array([0, 1]), zero, {}, np.array([0, 1]))
+    assert x.shape == (2, len(FEATURES)) and np.isfinite(x).all()
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 3)), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_best_in_document_is_the_maximum(rows):
+    scores, document = np.array([s for s, _ in rows]), np.array([d for _, d in rows])
+    assert all(best_in_document(scores, document)[i] == scores[document == d].max() for i, d in enumerate(document))
+
+
+def test_no_passage_twice(index):
+    seen = [(p.doc_id, p.context, p.text) for p in index.passages]
+    assert len(seen) == len(set(seen))
+    doc = next(iter(index.documents.values()))
+    assert cut_all([doc, doc]) == [p for p in cut_all([doc])] and passages_of(Document('gone', 'Gone', '')) == []
+
+
+def test_reading_back_gives_the_same(index, corpus):
+    again = R.open_index(corpus, vectors=False)
+    q = 'Who may apply for asylum?'
+    assert [h.to_row() for h in R.search(again, q)] == [h.to_row() for h in R.search(index, q)]
+    assert read_jsonl(corpus/'index'/'passages.jsonl')
