@@ -38,6 +38,7 @@ class Encoder:
     tokenizer: object          # Its fast tokenizer
     identity: str              # Changes when the vectors would: hash of the weights and the number format
 
+# %% ../nbs/03d_embed.ipynb #embed-toy
 def toy_encoder(
     dim: int = DIM, # Size of a vector
 ) -> Encoder: # Two layers with random weights: for tests
@@ -77,6 +78,7 @@ def merge_adapter(
         with torch.no_grad(): layer.weight += (weights[f'{name}.B'].float() @ weights[f'{name}.A'].float()).to(layer.weight.dtype)
     return model
 
+# %% ../nbs/03d_embed.ipynb #embed-question
 @lru_cache(maxsize=1)
 def load_question_encoder() -> Encoder | None: # None where the package of the model, or the adapter, is missing
     "The packaged model with this project's adapter, ready to read questions."
@@ -120,6 +122,16 @@ def passage_text(
     return f'{passage.title}. {" ".join(passage.context.split()[-40:])}. {text}'
 
 # %% ../nbs/03d_embed.ipynb #embed-file
+def _whole_rows(rows, names, dim):
+    "Keys of the rows that are whole in both files; what a killed run left of another is cut off"
+    keys = names.read_text().split('\n')[:-1]
+    keys = keys[:rows.stat().st_size // (4 * dim)]
+    for file, size in ((rows, len(keys) * 4 * dim), (names, sum(len(k) + 1 for k in keys))):
+        if file.stat().st_size > size:
+            with open(file, 'r+b') as f: f.truncate(size)
+    return keys
+
+# %% ../nbs/03d_embed.ipynb #embed-vector-file
 class VectorFile:
     "Vectors of texts in `folder`, by the hash of the text."
     def __init__(self,
@@ -131,15 +143,7 @@ class VectorFile:
         self.rows, self.names = stem.with_suffix('.vectors.f32'), stem.with_suffix('.keys.txt')
         self.rows.parent.mkdir(parents=True, exist_ok=True)
         for file in (self.rows, self.names): file.open('a').close()
-        self.keys = {key: n for n, key in enumerate(self._heal())}
-    def _heal(self):
-        "Keys of the rows that are whole in both files; what a killed run left of another is cut off"
-        keys = self.names.read_text().split('\n')[:-1]
-        whole = min(len(keys), self.rows.stat().st_size // (4 * self.dim))
-        for file, size in ((self.rows, whole * 4 * self.dim), (self.names, sum(len(k) + 1 for k in keys[:whole]))):
-            if file.stat().st_size > size:
-                with open(file, 'r+b') as f: f.truncate(size)
-        return keys[:whole]
+        self.keys = {key: n for n, key in enumerate(_whole_rows(self.rows, self.names, dim))}
     def add(self,
         keys: list[str], # Not yet in the file
         vectors: np.ndarray, # (keys, dim)

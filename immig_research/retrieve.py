@@ -40,6 +40,7 @@ def bm25_index(
     index.index((rows, vocabulary or {'': 0}), show_progress=False)
     return index
 
+# %% ../nbs/03a_retrieve.ipynb #retrieve-bm25-scores
 def bm25_scores(
     index, # From `bm25_index`
     asked: list[str], # Terms of the question
@@ -88,6 +89,7 @@ def _word_fields(documents, passages):
     for p in passages: of[p.doc_id] += terms(p.text)
     yield [of[d][:20_000] for d in documents]
 
+# %% ../nbs/03a_retrieve.ipynb #retrieve-make
 def _make_words(documents, passages, folder):
     "Make the word indexes and write them, and the passages, to `folder`"
     for name, texts in zip(_NAMES, _word_fields(documents, passages)):
@@ -101,6 +103,7 @@ def _chunk_starts(chunks):
     for c in chunks: out[c.doc_id][0].append(c.start); out[c.doc_id][1].append(c.chunk_id)
     return dict(out)
 
+# %% ../nbs/03a_retrieve.ipynb #retrieve-open-index
 def open_index(
     corpus: str | Path, # Folder that `collect` wrote
     vectors: bool = True, # False: words alone, ready in seconds
@@ -147,6 +150,7 @@ def _place_scores(index, question, day):
         if narrow: inside[[i for i in rows if index.passages[i].start < end and start < index.passages[i].end]] = 1
     return inside, whole
 
+# %% ../nbs/03a_retrieve.ipynb #retrieve-all-scores
 def all_scores(
     index: Index, # From `open_index`
     question: str, # As people ask
@@ -193,6 +197,7 @@ class Hit(Record):
     role: str = 'ranked'       # ranked | neighbour | definition
     row: int = -1              # Of the passage in the index
 
+# %% ../nbs/03a_retrieve.ipynb #retrieve-as-hit
 def as_hit(
     index: Index, # From `open_index`
     row: int, # Of a passage
@@ -256,6 +261,7 @@ def definitions(
 # %% ../nbs/03a_retrieve.ipynb #retrieve-ranks
 def _overlap(a_start, a_end, b_start, b_end): return max(0, min(a_end, b_end) - max(a_start, b_start))
 
+# %% ../nbs/03a_retrieve.ipynb #retrieve-ranks-of
 def ranks_of(
     hits: list[Hit], # Best first
     pair: QAPair, # With source_doc_id, span_start and span_end

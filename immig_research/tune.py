@@ -43,6 +43,7 @@ def add_thin(
     from peft import LoraConfig, get_peft_model
     return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.1, target_modules=list(targets)))
 
+# %% ../nbs/03f_tune.ipynb #tune-thin-weights
 def thin_weights(
     model, # From `add_thin`
 ) -> dict: # '<layer>.A' and '<layer>.B', scaled, bfloat16
@@ -67,6 +68,7 @@ def question_vectors(
     hidden = encoder.model(input_ids=batch['input_ids'], attention_mask=batch['attention_mask']).last_hidden_state
     return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1)
 
+# %% ../nbs/03f_tune.ipynb #tune-nearest
 def nearest_loss(
     vectors, # (questions, dim) tensor
     passages, # (passages, dim) tensor
