@@ -155,7 +155,7 @@ def is_plural(
     return ' and ' in head or word in ('people', 'children') or word.endswith('s') and not re.search(r"(?:ss|us|is|'s)$", word)
 
 # %% ../nbs/01g_clauses.ipynb #clauses-is-agent-parts
-_AGENTS = re.compile(r"(?:the |an? |any |each |every |no |all |such )?(?:[\w'-]+ ){0,3}?" + any_of('''Attorney General|
+_AGENTS = re.compile(r"(?:the |an? |any |each |every |no |all |such )?(?:(?!that|which|who|term)[\w'-]+ ){0,3}?" + any_of('''Attorney General|
     Secretary(?: of [A-Z]\\w+(?: Security)?)?|USCIS|DHS|INS|ICE|CBP|Department|Director|Commissioner|President|Congress|
     Chief Justice|Comptroller General|Ombudsman|Under Secretary|Assistant Secretary|Special Counsel|Administrator|Commission|Council|
     (?:consular )?officers?|(?:administrative law |immigration |chief )?judges?|courts?|Board|Service|examiners?|inspectors?|

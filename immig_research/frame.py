@@ -17,7 +17,7 @@ _OBJECT = re.compile(r'\b(' + any_of('''to|for|by|of|with|from|about|on|against|
     schedule|contact|allows?|help|represents?|assist(?:ed|ing|s)?|between|upon|than|told|permits?|tell|notifies|prevents?|sponsoring|makes?|
     applies|including|name|naming|join|provided|making|affect|mail''') + r') you\b(?! ' + any_of('''are|were|have|had|will|may|must|can|
     should|do|did|was|submit|file|want|need|filed|provide|claim|seek|list|answered|receive|received|marked|select|selected''') + r'\b)')
-_SWAPS = ((r'\byou (?=to\b)', 'me '), (r'\b(helped|helps|assisted|advised|represented|paid|sponsored|gave|directs?|designates?|will direct) you\b', r'\1 me'), (r'\byou are\b', 'I am'), (r'\byou were\b', 'I was'), (r'\bare you\b', 'am I'), (r'\bwere you\b', 'was I'), (r'\byour\b', 'my'),
+_SWAPS = ((r'\b(\w+ed) you\b(?! (?:are|were|have|had|will|may|must|can|should|do|did)\b)', r'\1 me'), (r'\byou (?=to\b)', 'me '), (r'\b(helped|helps|assisted|advised|represented|paid|sponsored|gave|directs?|designates?|will direct) you\b', r'\1 me'), (r'\byou are\b', 'I am'), (r'\byou were\b', 'I was'), (r'\bare you\b', 'am I'), (r'\bwere you\b', 'was I'), (r'\byour\b', 'my'),
     (r'\byours\b', 'mine'), (r'\byourself\b', 'myself'), (_OBJECT, r'\1 me'), (r'\b[Yy]ou\b', 'I'), (r'\bYour\b', 'My'))
 
 # %% ../nbs/01j_frame.ipynb #frame-first-person
@@ -79,19 +79,30 @@ def plain_words(
     return said if '"' in said or pick(question, 0, 1, 2) == 0 else _ALIEN.sub(_noncitizen, said)
 
 # %% ../nbs/01j_frame.ipynb #frame-untold
+_ONE = re.compile(r'(?!(?:the|an?) )[\w ()-]*\b(?:child|spouse|applicant|alien|noncitizen|parent|petitioner|beneficiary|worker|immigrant|person|application|petition|certificate|waiver|employer|interview|decision)') # One person or thing without an article
+
 def _untold(s, core):
     "The topic of a statement where the question does not tell it already; only the narrow part of it where that says enough."
     narrow = re.sub(r' \([^)]*\)$', '', s.topic)
     topic = narrow if count_words(narrow) >= 2 else s.topic
+    if _ONE.fullmatch(topic): topic = f'{"an" if topic[0] in "aeiou" else "a"} {topic}'
     words, told = set(stems_of(topic)), set(stems_of(core))
     return '' if core.startswith('what does the term') or not words or len(words & told) >= max(1, 0.6 * len(words)) else topic
+
+# %% ../nbs/01j_frame.ipynb #frame-vague
+_VAGUE_THING = re.compile(r'\bthe (?:request|notice|form|document|statement|application|petition|case|card|permit|determination|decision|review|hearing|period|record|evidence|report|fee|program|list|amount|system|'
+    r'service|position|requirement|test|ceremony|visa|child|spouse|parent)s?\b(?! (?:of|for|that|to|under|in|on|with|by|filed|described|established|made|based|who|from|is based|requested|required)\b)')
+
+def _long(core, words):
+    "Whether a question has so many words and no bare 'the request' that it needs no subject beside it."
+    return count_words(core) >= words and not _VAGUE_THING.search(core)
 
 # %% ../nbs/01j_frame.ipynb #frame-statute
 def _of_statute(core, s, topic):
     "A question of the Code, which cites its paragraph."
     core, plain = a_person(core), count_words(core)
     if re.match(r'\d+ U\.S\.C\. [\w-]+', s.cite) and re.search(re.escape(re.match(r'\d+ U\.S\.C\. [\w-]+', s.cite)[0]) + r'(?![\w-])', core): return upper_first(core) + '?'
-    if topic and plain < 14 and not PREPOSED.match(topic) and not re.search('[.,:;?"]', topic):
+    if topic and not _long(core, 14) and not PREPOSED.match(topic) and not re.search('[.,:;?"]', topic):
         return pick(core, f'Under the law on {topic} ({s.cite}), {core}?', f'In U.S. immigration law, when it comes to {topic} ({s.cite}), {core}?')
     if plain <= 14 and s.cite not in core: return f'{upper_first(core)} under {s.cite}?' if pick(core, True, False) else f'Under {s.cite}, {core}?'
     return pick(core, f'Under {s.cite}, {core}?', f'Under U.S. immigration law ({s.cite}), {core}?', f'According to {s.cite}, {core}?')
@@ -101,7 +112,7 @@ def _of_form(core, s, topic):
     "A question of a form's reader."
     core = first_person(core)
     if s.name.removeprefix('Form ') in core: return upper_first(core) + '?'
-    if not topic or '?' in topic or count_words(core) >= 14 or re.search(r'\byour?\b|[,.:;"]|^part \w+', topic): return f'For {s.name}, {core}?'
+    if not topic or '?' in topic or _long(core, 14) or re.search(r'\byour?\b|[,.:;"]|^part \w+', topic): return f'For {s.name}, {core}?'
     if PREPOSED.match(topic) or s.source != 'form_instructions': return pick(core, f'When filing {s.name}, {core}?', f'For {s.name}, {core}?')
     return pick(core, f'In the {s.name} instructions on {topic}, {core}?', f'For {s.name} ({topic}), {core}?')
 
@@ -109,7 +120,7 @@ def _of_form(core, s, topic):
 def _of_policy(core, s, topic):
     "A question of the Policy Manual."
     core = a_person(core, 'a USCIS officer')
-    if not topic or PREPOSED.match(topic) or main_verb(topic) or re.search(r' (?:if|are|is) ', topic) or count_words(core) >= 16 or re.search('[.,:;?"]', topic):
+    if not topic or PREPOSED.match(topic) or main_verb(topic) or re.search(r' (?:if|are|is) ', topic) or _long(core, 16) or re.search('[.,:;?"]', topic):
         return pick(core, f'Under USCIS policy, {core}?', f'According to the USCIS Policy Manual, {core}?', f'{upper_first(core)}, according to USCIS policy?')
     return pick(core, f'Under USCIS policy on {topic}, {core}?', f'According to the USCIS Policy Manual on {topic}, {core}?', f'When it comes to {topic}, {core} under USCIS policy?'
         if count_words(core) < 10 else f'In USCIS policy on {topic}, {core}?')

@@ -31,20 +31,21 @@ RULES = (table_rule, item_rule, heading_rule, section_rule, definition_rule, fee
 _WHOLE = (item_rule, heading_rule, section_rule) # For what is asked by its heading or its number
 
 # %% ../nbs/01b_generate.ipynb #generate-in-case
-_LEADING = re.compile(r'(?:If|When|Whenever|Where|Unless|After|Before|Once|While|Until|In the case of|In cases?|For|In the absence of)\b(?! (?:example|instance|purposes|general|this|these|that)\b)')
+_LEADING = re.compile(r'(?:If|When|Whenever|Where|Unless|After|Before|Once|While|Until|In the case of|In (?:cases?|instances|situations|circumstances|the event|limited|rare)|For|With (?:regard|respect) to|Regarding|In the absence of)\b(?! (?:example|instance|purposes|general|this|these|that)\b)')
 
 def _in_case(core, clause, rule):
-    "A core question with the case that its sentence begins with, which an answer may not drop."
+    "A core question with the case that its sentence begins with, which an answer may not drop; none where it asks for two conditions."
     if not clause or rule in (permission_rule, consequence_rule, definition_rule) or not _LEADING.match(clause.lead): return core
     lead = lower_first(clause.lead)
+    if rule in (condition_rule, duty_rule) and re.match('(?:if|when|where|once|after) ', lead): return '' if rule is condition_rule else core
     return core if lead[:25].split(' ', 1)[-1] in core else f'{core} {lead}'
 
 # %% ../nbs/01b_generate.ipynb #generate-unnamed
 def _unnamed(subject, s):
     "Whether a subject is one bare thing, such as 'the statement', that the headings over it do not name."
-    m = re.fullmatch(r'(?:the|that) ([a-z-]+)', subject, re.I)
+    m = re.fullmatch(r'(?:the|that) (?:[a-z-]+ )?([a-z-]+)', subject, re.I)
     if not m or is_person(subject) or is_agent(subject): return False
-    return not set(stems_of(m[1])) & set(stems_of(f'{s.topic} {s.above} {s.title}'))
+    return not set(stems_of(m[0])) & set(stems_of(f'{s.topic} {s.above} {s.title}'))
 
 # %% ../nbs/01b_generate.ipynb #generate-candidates
 def _candidates(s):
@@ -53,7 +54,8 @@ def _candidates(s):
     clause = None if s.kind in ('row', 'opening', 'section') or imperative else main_clause(s.head)
     if clause and (re.fullmatch('(?:it|they|he|she|he or she|this|these|those|such|both|all|each)', clause.subject, re.I) or _unnamed(clause.subject, s)): clause = None
     for rule in _WHOLE if s.kind in ('opening', 'section') else RULES:
-        for core, answer, kind in rule(s, clause): yield (_in_case(core, clause, rule), answer, kind), rule.__name__.removesuffix('_rule')
+        for core, answer, kind in rule(s, clause):
+            if (asked := _in_case(core, clause, rule)): yield (asked, answer, kind), rule.__name__.removesuffix('_rule')
 
 # %% ../nbs/01b_generate.ipynb #generate-bare
 def _bare(text): return re.sub(r'\W+', ' ', re.sub(r'^(?:Yes|No)\. ', '', fold(text))).strip().lower()

@@ -93,7 +93,7 @@ def table_rule(
     topic, name, found = re.sub(r' \([^)]*\)$', '', s.topic), name.rstrip('.:'), []
     if not topic or re.search('["?]', topic): return []
     for head, cell in zip(heads, cells):
-        if not 3 <= len(head) <= 100 or '"' in head or len(cell) < 2 or cell in ('N/A', '--'): continue
+        if not 3 <= len(head) <= 100 or not head[0].isalnum() or '"' in head or len(cell) < 2 or cell in ('N/A', '--'): continue
         head = re.sub(r'[:.…]+$', '', head)
         found.append((f'in the USCIS Policy Manual table on {topic}, what is listed under "{head}" for "{name}"',
             tidy(f'For "{name}", the USCIS Policy Manual lists under "{head}": {cell}'), 'table'))
@@ -105,6 +105,7 @@ _A_PERSON = re.compile(r'(?:child|person|applicant|alien|spouse|parent|petitione
 def _context(above):
     "The headings over a section in a few words: only the narrow one where it says enough."
     m = re.fullmatch(r'(.*?) \((.*)\)', above)
+    if PREPOSED.match(above) or main_verb(above): return ''
     return above if not m else m[1] if count_words(m[1]) > 2 else f'{m[1]} in the context of {m[2]}'
 
 def _with_article(heading): return f'{"an" if heading[0] in "aeiou" else "a"} {heading}' if _A_PERSON.match(heading) else heading
@@ -114,7 +115,7 @@ _SHAPES = tuple((re.compile(pattern), said) for pattern, said in (
     (r'definitions?', r'which terms does {cite} define, and how'), (r'(?:general )?eligibility(?: requirements)?|(?:general |basic |other )?requirements|criteria', r'what are the requirements for {above}'),
     (r'(?:general )?eligibility (?:for|to) (?P<x>.+)', r'who is eligible {prep} {x}'), (r'definition of (?P<x>(?!terms).+)', r'how is "{x}" defined'),
     (r'(?:limited )?exceptions?', r'what are the exceptions to the rules on {above}'), (r'exceptions? (?:to|for|from) (?P<x>.+)', r'what are the exceptions {prep} {x}'),
-    (r'(?:effects?|impact|consequences?) of (?P<x>.+)', r'what is the effect of {x}'), (r'purpose of (?P<x>.+)', r'what is the purpose of {x}'),
+    (r'(?:purpose|background)(?: and (?:purpose|background))?', r'what is the {heading} of {above}'), (r'(?:effects?|impact|consequences?) of (?P<x>.+)', r'what is the effect of {x}'), (r'purpose of (?P<x>.+)', r'what is the purpose of {x}'),
     (r'(?:(?:required|acceptable|supporting|initial) )?(?:evidence|documentation|proof) of (?P<x>.+)', r'what evidence of {x} is needed'),
     (r'requirements? (?:for|of) (?P<x>.+)', r'what are the requirements for {x}'), (r'(?:calculation|calculating|counting) (?P<x>.+)', r'how is {x} counted'),
     (r'(?:burden|standards?) of proof(?P<x>)', r'what is the {heading} for {above}'), (r'authority to (?P<x>.+)', r'who has the authority to {x}'),
@@ -125,10 +126,12 @@ _SAYS = dict(statute=('what does U.S. immigration law say about {x}', 'what are 
 
 _BARE_NOUN = re.compile(r'(?:(?!(?:the|an?|[\w-]+ing) )[\w()/-]+ ){0,4}(?![\w-]+(?:s|ing|tion|sion|ment|ence|ance|ship|hood|ility|ivity|acy|age|cy|al|ice|ure|sis|th|work|law|faith|care|data|proof|status|residency|dom|ism)$)[\w()-]+') # A singular noun without an article
 
+_AFTER_NOUN = re.compile(r',? (?:of|for|to|in|on|by|with|under|from|at|as|without|after|before|that|who|which|\w+ed|born|upon|during|between|within|because|if|when)\b')
+
 def _about(heading, above):
     "A heading as a subject, with the one above where it says too little alone."
     above, heading = re.sub(' in the context of .*', '', above), _with_article(heading)
-    said = f'"{heading}"' if _BARE_NOUN.fullmatch(heading) else heading
+    said = f'"{heading}"' if _BARE_NOUN.fullmatch(_AFTER_NOUN.split(heading)[0]) else heading
     alone = count_words(heading) > 3 and not GENERIC.fullmatch(heading) or not above or set(stems_of(above)) & set(stems_of(heading)) or main_verb(above)
     return said if alone else f'{said} in the context of {above}'
 
@@ -150,7 +153,8 @@ def section_rule(
     "Ask what stands under the heading of `s`; there is no need of a `clause`."
     heading, above = plain_heading(s.title), _context(s.above)
     if s.kind != 'section' or s.source not in _SAYS or not heading or len(heading) > 110 or heading.endswith('?') or re.search(r'["[]|\bexamples?\b', heading): return []
-    if PREPOSED.match(heading) or main_verb(heading) or GENERIC.fullmatch(heading) and not above or count_words(s.text) < 12: return []
+    if PREPOSED.match(heading) or main_verb(heading) or s.source == 'policy_manual' and count_words(heading) < 3 and _about(heading, above).strip('"') == heading: return []
+    if GENERIC.fullmatch(heading) and not above or count_words(s.text) < 12: return []
     core = _shaped(heading, above, s.cite) or pick(s.text, *_SAYS[s.source]).format(x=_about(heading, above))
     if s.source == 'statute' and 'U.S.C.' not in core: core = f'{core} ({s.cite})' if 'law' in core else f'what does {s.cite} say about {_about(heading, above)}' if 'legal rules' in core else f'{core} under {s.cite}'
     return [(core, tidy(s.text), 'exception' if 'exception' in core else 'eligibility' if 'eligible' in core else 'overview')]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jinja2
 
+from .counts import folder_card
 from .records import BadInput, QAPair, read_jsonl, write_atomic, write_jsonl
 from .split import certify
 from .store import sample_store
@@ -145,4 +146,5 @@ def export_rows(
     if unknown or not licenses: raise BadInput(f'no rows under {", ".join(unknown) or "no licence at all"}; the dataset has {", ".join(known)}')
     kept = {s: [p for p in rows if (p.license or 'not stated') in set(licenses)] for s, rows in sides.items()}
     for side, rows in kept.items(): write_jsonl(Path(out)/f'{side}.jsonl', rows)
+    write_atomic(Path(out)/'README.md', folder_card(kept['train'], kept['eval']))
     return dict({s: len(rows) for s, rows in kept.items()}, left_out={k: n for k, n in known.items() if k not in set(licenses)})

@@ -74,7 +74,7 @@ def condition_rule(
 ) -> Found: # 'when may ...', 'under what conditions is ...', 'is there an exception to the rule that ...'
     "Ask for the condition under which the `clause` of `s` holds, or for its exception."
     split = _conditional(s, clause) if clause and not re.match(r'(?:Nothing|Neither|None)\b', clause.subject) else None
-    if not split or clause.rest.startswith(','): return []
+    if not split or clause.rest.startswith(',') or re.search(r'\b(?:but|described in)\b', split[0]): return []
     before, word, condition = split
     if word == 'if' and re.search(r'\b(?:where|as stated)\b', before) or re.search(r',[^,]*$', before) and re.match('if', word) and s.kind != 'list': return []
     if not fits(before, 2, 40) or s.kind != 'list' and not fits(condition, 3, 80) or _NO_RULE.search(before): return []
@@ -100,6 +100,7 @@ def consequence_rule(
     if not m or not fits(m[2], 3, 40) or re.match(r'(?:he|she|it|they|this|these|that|such|so|not|necessary|applicable|appropriate)\b',
     m[2]):
         return []
+    if re.match(r'(?:\w+ed|found|unable|eligible|otherwise|possible|true|then)\b', m[2]) or m[1] in ('Where', 'In cases where', 'In cases in which') and ', if ' in m[2]: return []
     word = 'where' if m[1].startswith('In cases') else m[1].lower().replace('whenever', 'when')
     if word in ('upon', 'after') and count_words(m[2]) > 14: return []
     ask = 'what rule applies' if word == 'in the case of' else 'what happens'
@@ -115,7 +116,7 @@ def exemption_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'when does 8 U.S.C. 1158(a)(2)(B) not apply'
     "Ask when a rule does not apply, where the `clause` of `s` takes a case out of it."
-    m = _NOT_APPLY.match(clause.rest) if clause and clause.negative and not is_nought(clause.subject) and fits(clause.subject, 2,
+    m = _NOT_APPLY.match(clause.rest) if clause and clause.negative and not is_nought(clause.subject) and not is_person(clause.subject) and fits(clause.subject, 2,
         30) else None
     if not m: return []
     many = is_plural(clause.subject) or re.search(r'\) (?:and|or) ', clause.subject)
@@ -156,7 +157,7 @@ def deadline_rule(
     before, after = clause.rest[:m.start()], clause.rest[m.end():]
     if not fits(before, 1 if re.match(r'(?:expire|respond|appeal|depart|apply|leave|remain|reside|wait|retain|register|be)\b', before) else 3, 40) or _OPEN_CLAUSE.search(before) or before.count('(') != before.count(')'): return []
     during = 'during what period' if 'during' in m[0] else 'for how long'
-    if m.re is _DURATION: return [] if ',' in after[:120] else [(f'{during} {ask_order(clause, before)}', tidy(s.text), 'duration')]
+    if m.re is _DURATION: return [] if ',' in after[:120] or clause.negative else [(f'{during} {ask_order(clause, before)}', tidy(s.text), 'duration')]
     ahead = re.match(r',? (?:before|prior|in advance)', after)
     ask = 'how far ahead' if ahead else pick(before, 'within what time', 'how quickly',
         'by when') if m[1] == 'within' else 'within what time' if after else 'for how long'
@@ -229,12 +230,14 @@ def who_rule(
         return []
     split, subject = _conditional(s, clause), clause.subject
     rest, agent = split[0] if split else clause.rest, is_agent(subject)
-    if not fits(rest, 4, 32) or _VAGUE.search(rest) or _NO_ACT.match(rest): return []
+    if not fits(rest, 6, 32) or re.match('(?:mean|include|refer)s?\b', rest) or _VAGUE.search(rest) or _NO_ACT.match(rest): return []
     if clause.aux in ('was', 'were', 'has', 'have') or agent and clause.aux in ('does', 'do') or not agent and (not is_person(subject)
     or count_words(subject) < 4):
         return []
     if re.fullmatch(r'(?:the |an? )?(?:USCIS(?: officers?)?|officers?)', subject, re.I): return []
     aux = {'are': 'is', 'have': 'has', 'were': 'was', 'do': 'does', 'shall': 'must'}.get(clause.aux, clause.aux)
+    if clause.aux == 'shall' and re.match('be an? ', rest): return []
+    if aux == 'must' and re.match('have ', rest) and clause.aux == 'shall': aux, rest = 'has', rest[5:]
     if clause.aux == 'shall' and re.match('be ', rest): aux, rest = 'is', rest[3:]
     if aux == 'does':
         word, _, tail = rest.partition(' ')
@@ -319,6 +322,7 @@ def reason_rule(
     m = re.match(r'The (?:primary |main )?(purposes?|goal|aim) (of .{5,140}?) (is|are|was|were) ', s.head)
     if m: return [(f'what {m[3]} the {m[1]} {m[2]}', tidy(s.text), 'purpose')]
     if not clause or clause.negative and 'because' not in clause.rest or clause.subject == 'There' or s.kind == 'list': return []
+    if re.search(r'\b(?:reasons?|purposes?|goals?|basis|intent|aim)\b', clause.subject): return []
     m = _PURPOSE.search(clause.rest)
     acts = clause.aux in ('does', 'do', 'is', 'are') or is_agent(clause.subject) and clause.aux not in ('may', 'can')
     if m and acts and not clause.negative and fits(clause.rest[:m.start()], 4, 30) and not _NO_PURPOSE.search(clause.rest[:m.start()]):

@@ -116,7 +116,7 @@ _POINTERS = re.compile(r'\b(?:' + '|'.join((
         + r' (?:above|below|earlier|previously|in th(?:is|ese|at)\b)',
     any_of('tables?|charts?|lists?|sections?|categories|factors|information|instructions|paragraphs?|see|and|in|or|appendix')
         + r' (?:above|below)(?=[.,;:)]| (?:is|are|provides?|lists?|shows?|describes?|for|to|illustrates?|summarizes?)\b|$)',
-    r'see also\b', r'the (?:table|chart)s?\b', r'the (?:following|above|below)\b(?!-)', r'as follows\b',
+    r'(?:sections?|paragraphs?|tables?|charts?|lists?|categories|factors|information|instructions) (?:above|below)\b', r'see also\b', r'the (?:table|chart)s?\b', r'the (?:following|above|below)\b(?!-)', r'as follows\b',
     r'the (?:first|second|third|fourth|other) (?:form|type|step|category|group|part|requirement|exception|situation|case)\b',
     r'(?:last|first|second|third) sentence\b')) + ')', re.I)
 
@@ -252,7 +252,7 @@ def agency_voice(
 ) -> str: # The same with USCIS and the form named
     "Name USCIS and `form` where `text` says 'we', 'our' and 'this form'."
     text = re.sub(r'\b[Ww]e ((?:\w+ly |also |then |still )?)(\w+)', lambda m: f'USCIS {m[1]}{_third_person(m[2])}', text)
-    text = re.sub(r'\b([Oo])ur (?=[a-z])', lambda m: 'the USCIS ' if m[1] == 'o' else 'The USCIS ', text)
+    text = re.sub(r'\b([Oo])ur (?=[A-Za-z])', lambda m: 'the USCIS ' if m[1] == 'o' else 'The USCIS ', text)
     text = re.sub(r'\bus\b', 'USCIS', text)
     if not form: return text
     text = re.sub(r'\b[Tt]his (?:application|petition|affidavit|contract|form|Form|request)\b(?! (?:type|number|package|category))',
