@@ -117,7 +117,7 @@ def runner(system, what):
 def rules(system, what):
     "Judge all labelled answers without a model."
     from immig_research.facts_judge import calibration_rows
-    from immig_research.judge import find_judge, rule_judge  # noqa: F401
+    from immig_research.judge import find_judge
     from immig_research.records import Prediction, QAPair
     cells = [(QAPair(r['qa_id'], r['question'], r['reference']), 's', Prediction(r['qa_id'], 's', r['answer']), 0) for r in calibration_rows()]
     run_child(lambda: dict(answers=sum(v.score is not None for v in find_judge(system).grade(cells, None))))
@@ -145,14 +145,14 @@ def main():
         units = [m['units'] for m in found[system, what]]
         base = [m['units'] for m in found['seed-way' if what != 'labelled' else 'overlap', what]]
         if what == 'labelled':
-            rate = lambda name: [m['units']['answers'] / m['seconds'] for m in found[name, what]]
-            rows.append(row(system, what, 'answers_per_s', rate(system), 'answers/s', rate('overlap')))
+            mine, naive = ([m['units']['answers'] / m['seconds'] for m in found[name, what]] for name in (system, 'overlap'))
+            rows.append(row(system, what, 'answers_per_s', mine, 'answers/s', naive))
             continue
         for metric, unit in (('calls', 'calls'), ('lost', 'cells'), ('doubled', 'calls'), ('share', 'share')):
             if metric == 'share' and what == 'killed': continue
             against = [u[metric] for u in base] if all(u[metric] for u in base) else None
             rows.append(row(system, what, 'share_of_allowed_rate' if metric == 'share' else metric, [u[metric] for u in units], unit, against))
-    write_result('judge', rows, ('immig_research', 'boto3', 'scipy'), f'{KILLS} kills in each killed run; 202 answers and 202 grades wanted')
+    write_result('judge', rows, ('immig_research', 'boto3', 'scipy'), f'{KILLS} kills in each killed run; 202 answers and their grades wanted; other work ran on the machine')
 
 
 if __name__ == '__main__': main()

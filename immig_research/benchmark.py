@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RECIPES', 'System', 'read_system', 'BenchmarkRecipe', 'benchmark_recipe', 'hub_questions', 'load_questions',
            'answer_request', 'reply_prediction', 'slug', 'answer_all', 'plan_benchmark', 'draw_sample', 'headline',
-           'run_benchmark', 'rejudge']
+           'run_benchmark', 'rejudge', 'corrected_means']
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-imports
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .audit import judge_mark
 from .calls import Request
-from .estimate import mean_interval, minimum_detectable
+from .estimate import mean_interval, minimum_detectable, prediction_powered_mean
 from .infer import infer, select
 from .judge import ResultMeta, find_judge, judge, read_questions, write_results
 from .llm import complete_each, find_engine
@@ -275,3 +275,21 @@ def rejudge(
     recipe = BenchmarkRecipe('again', systems=tuple(System(n, f'file:{Path(out)/"given"/slug(n)}.jsonl') for n in systems), judges=tuple(judges),
                              sample='all', **settings)
     return run_benchmark(recipe, out, questions)
+
+# %% ../nbs/04b_benchmark.ipynb #benchmark-corrected
+def corrected_means(
+    questions: list, # QAPairs that were asked
+    cheap: list, # Judgments of one judge on all answers
+    costly: list, # Judgments of another, or of people, on some of them
+) -> list: # A row a system: n, labelled, cheap, corrected, low, high
+    "The mean of each system as the `costly` judge would give it on all `questions`."
+    documents, rows = {q.qa_id: q.source_doc_id for q in questions}, []
+    def scores(judgments, system): return {j.qa_id: j.score for j in judgments if j.system == system and j.score is not None and j.repeat == 0}
+    for system in sorted({j.system for j in costly}):
+        all_, some = scores(cheap, system), scores(costly, system)
+        lacking = sorted(set(some) - set(all_))
+        if lacking: raise BadInput(f'{system} has a costly score for {lacking[0]!r} but no cheap one; fill the open cells first')
+        e = prediction_powered_mean(list(all_.values()), [some.get(i) for i in all_], clusters=[documents[i] for i in all_])
+        rows.append(dict(system=system, n=len(all_), labelled=len(some), cheap=round(sum(all_.values()) / len(all_), 3), corrected=round(e.mean, 3),
+                         low=round(e.low, 3), high=round(e.high, 3)))
+    return rows

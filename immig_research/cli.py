@@ -23,7 +23,7 @@ from tabulate import tabulate
 from . import __version__, bedrock, clock, fetch as fetching, plans
 from . import audit as audit_stage, benchmark as benchmark_stage
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sources as sources_stage, train as train_stage, verify as verify_stage
-from .records import BadInput, QAPair, data_dir, read_jsonl, write_atomic
+from .records import BadInput, Judgment, QAPair, data_dir, read_jsonl, write_atomic
 from .rubric import Asking
 from .store import read_store, sample_store
 
@@ -193,6 +193,12 @@ def _recipe(recipe, systems, judges, sample, seed, repeats):
                    seed=None if seed is None else _whole(seed, 'seed', 0), repeats=None if repeats is None else _whole(repeats, 'repeats'))
     return replace(found, **{k: v for k, v in changes.items() if v not in (None, ())})
 
+def _corrected(out, people):
+    "The first judge's means of the run in `out`, set right by people's scores."
+    first = json_module.loads((out/'summary.json').read_text(encoding='utf-8'))['judge_model']
+    rows = [j for j in read_jsonl(out/'judgments.jsonl', Judgment) if j.judge == first]
+    return benchmark_stage.corrected_means(read_jsonl(out/'sample.jsonl', QAPair), rows, judge_stage.read_scores(people))
+
 def benchmark(
     systems: str = None, # Models, engines or file:PATH, apart by commas, each perhaps with NAME= before it
     judges: str = None, # facts, overlap, bedrock:ID, openai:URL#ID, apart by commas; the recipe's if left out
@@ -203,6 +209,7 @@ def benchmark(
     repeats: str = None, # How often each answer is judged
     plan: bool = False, # Only say what is left to do
     results: str = None, # A results.jsonl in the published layout, to be judged again in place of asking anybody
+    people: str = None, # A CSV of people's scores on a random part of the answers: the first judge's means are set right by them
     out: str = None, # The run's folder; the same one goes on where it was
     json: bool = False, # Print the record as JSON
 ) -> dict: # Plan, headline, and how many cells are open; failed while there are any
@@ -212,8 +219,9 @@ def benchmark(
     elif plan: return benchmark_stage.plan_benchmark(benchmark_stage.draw_sample(questions or chosen.questions, chosen, out), chosen, out)
     else: done = benchmark_stage.run_benchmark(chosen, out, questions)
     analysis.analyze(out/'sample.jsonl', [out/'judgments.jsonl'], [out/'predictions.jsonl'], out)
+    if people: done['corrected'] = _corrected(out, people)
     if json: return done
-    return {'plan': done['plan']['cells'], 'headline': done['headline'], 'smallest difference': done['plan']['smallest_difference'],
+    return {**{k: v for k, v in done.items() if k == 'corrected'}, 'plan': done['plan']['cells'], 'headline': done['headline'], 'smallest difference': done['plan']['smallest_difference'],
             'open': done['open'], 'failed': done['failed'], 'report': str(out/'report.html')}
 
 # %% ../nbs/06_cli.ipynb #cli-analyze
