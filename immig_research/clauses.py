@@ -150,7 +150,7 @@ def is_plural(
     "Whether the noun at the head of `subject` is plural."
     head = _head_noun(subject).lower()
     if re.match(r'(?:an?|each|every|either|one|whoever)\b', head): return False
-    head = re.sub(r'(?<=s) \w+ed$', '', head)
+    head = re.sub(r'(?<=s) (?:\w+ )?\w+ed$', '', head)
     word = head.split()[-1] if head.split() else ''
     return ' and ' in head or word in ('people', 'children') or word.endswith('s') and not re.search(r"(?:ss|us|is|'s)$", word)
 

@@ -20,7 +20,7 @@ _CUT = re.compile(r'\b' + any_of('''the|of|and|that|to|or|an?|if|by|with|as|for|
     upon|through|because|her|my|your|those|these|other|all|no|each|setting forth|identifying''') + r'\?$| \((?:[A-Za-z]|\d|[ivx]+)\)\?$')
 _HANGING = re.compile(r'(?:^|, )(?!(?:is|was) it )(?:\w+ ){1,4}(?:it|they|them|he|she|him)\b', re.I)
 _ELSEWHERE = re.compile(r'\b(?:see|refer to|go to|visit|review) (?:the |our |USCIS\'s )?(?:section|chapter|part|volume|appendix|footnote|\d+ U\.S\.C|[\w ]{0,40}(?:page|website|webpage)|www)', re.I)
-_BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
+_BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\bwho (?:is|are) [^,?]* (?:may|must|can|shall|is|are) (?:be|have|file|submit)\b', r'\bamong the others\b', r'\bdoes the [a-z]+(?<!s)s(?<!ss)(?<!us) (?!of\b)', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
     r'\b(?:may|must|can|should) (?:[\w-]+ ){1,8}(?:may|must|shall|should)\b(?! not? )', r'\bmy (?:or|and) your\b', r'\bI\b.*(?:,| and| or| but) (?:currently )?are\b(?! (?:required|eligible))', r'\bI (?:is|are|has|does)\b', r'\b(?:does|is|are|has) I\b', r'\botherwise,', r', an? [\w-]+\?$',
     r'\bwhat happens (?:if|when|where) I\b.*\byou\b', r'\b(?:a|an) (?:the|an?|any)\b', r'\b(?:that|when|may|must|should|can|does|do|is|are) (?:they|he|she)\b(?!.* (?:who|if|or she))')), re.I)
 
@@ -45,6 +45,7 @@ def fault(
     if count_words(question) < 5: return 'question under 5 words'
     if (much := _overloaded(question)): return much
     if _BROKEN.search(question): return 'question does not parse'
+    if s.source == 'policy_manual' and re.search(r'\byou\b', question): return 'speaks to an officer'
     if re.search(r'the following\b|:\s*\?|: (?:[(\d]|- )', question): return 'question points to a list'
     if _CUT.search(question) and not question.endswith('used for?'): return 'question cut off'
     if re.search(r'\b(\w+ \w+)[:.]? \1\b|\.\.', rule, re.I): return 'words doubled in the answer'

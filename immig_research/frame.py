@@ -79,7 +79,7 @@ def plain_words(
     return said if '"' in said or pick(question, 0, 1, 2) == 0 else _ALIEN.sub(_noncitizen, said)
 
 # %% ../nbs/01j_frame.ipynb #frame-untold
-_ONE = re.compile(r'(?!(?:the|an?) )[\w ()-]*\b(?:child|spouse|applicant|alien|noncitizen|parent|petitioner|beneficiary|worker|immigrant|person|application|petition|certificate|waiver|employer|interview|decision)') # One person or thing without an article
+_ONE = re.compile(r'(?!(?:the|an?) |.*\b(?:of|against|for|by|to|in|with|on|or|and|as)\b)[\w ()-]*\b(?:child|spouse|applicant|alien|noncitizen|parent|petitioner|beneficiary|worker|immigrant|person|application|petition|certificate|waiver|employer|interview|decision)') # One person or thing without an article
 
 def _untold(s, core):
     "The topic of a statement where the question does not tell it already; only the narrow part of it where that says enough."

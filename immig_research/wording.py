@@ -122,7 +122,7 @@ _POINTERS = re.compile(r'\b(?:' + '|'.join((
 
 # %% ../nbs/01e_wording.ipynb #wording-demonstratives
 _THIS = re.compile(r'\b[Tt]h(?:is|ese|ose) (?!' + any_of('''who|that|which|country|whose|in|of|with|to|whom|for|from|on|is|as|are|has|may|
-    at|under|where|not''') + r')((?:[\w-]+ ){0,3}?[a-z]+)\b')
+    at|under|where|not''') + r'\b)((?:[\w-]+ ){0,3}?[a-z]+)\b')
 _THAT = re.compile(r'\b[Tt]hat (' + any_of('''presumption|requirement|period|provision|section|paragraph|subsection|subparagraph|clause|
     date|time|case|person|alien|individual|applicant|child|determination|decision|notice|application|petition|form|country|purpose|
     fiscal year|year|term|act|offense|basis|rule|category|document|fee|request|subchapter|chapter|title|agency|office|officer|court|
