@@ -62,6 +62,7 @@ _STOP = frozenset(stem(w) for w in (
     'fifty sixty seventy eighty ninety hundred thousand million').split()) | {'us'}
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-content
+@lru_cache(maxsize=4096)
 def _fold(text):
     text = text.lower()
     for pattern, one in _SYNONYMS: text = pattern.sub(one, text)
@@ -138,6 +139,9 @@ _CLAUSE = re.compile(r'[.;:,](?=\s|$)|(?<=\s)\(|\)(?=\W|$)|\b(?:and|or|but|unles
                      r'after|before)\b')
 _HARD = ('form', 'money', 'percent', 'date', 'duration', 'age', 'count') # Facts that are values
 
+@lru_cache(maxsize=4096)
+def _values(text): return tuple(extract_facts(text, _HARD))
+
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-clause-cut
 def clauses(
     text: str, # A reference answer
@@ -166,8 +170,8 @@ def _first_said(facts):
 
 def _clause_parts(question, reference):
     "For each clause of `reference`, what no clause before it says: {stem: weight} and facts that `question` lacks."
-    asked, known, said = set(content_stems(question)), extract_facts(question, _HARD), set(_PLAIN)
-    facts = _first_said([f for f in extract_facts(reference, _HARD) if not any(same_fact(f, k) for k in known)])
+    asked, known, said = set(content_stems(question)), _values(question), set(_PLAIN)
+    facts = _first_said([f for f in _values(reference) if not any(same_fact(f, k) for k in known)])
     parts = []
     for start, end in clauses(reference):
         words = [w for w in dict.fromkeys(content_stems(reference[start:end])) if w not in said]
@@ -182,7 +186,7 @@ def clause_coverage(
     answer: str, # The answer at hand
 ) -> float: # 0-1
     "The share of what `reference` adds to `question`, by clause, that `answer` says too."
-    said, got = set(content_stems(answer)), extract_facts(answer, _HARD)
+    said, got = set(content_stems(answer)), _values(answer)
     ref, own = folded_words(reference), folded_words(answer)
     leniency = max(1., 2.5 - 2 * max(_copy_shares(_align(ref, own), len(ref))))
     total = covered = 0.
@@ -301,7 +305,7 @@ def features(
 ) -> tuple: # (dict of FEATURES, FactReport)
     "What the judge knows about `answer`."
     report = compare_facts(reference, answer, f'{question}\n{source_span}')
-    asked, right, got = (extract_facts(t, _HARD) for t in (question, reference, answer))
+    asked, right, got = map(_values, (question, reference, answer))
     new = [f for f in right if not any(same_fact(f, q) for q in asked)]
     covered = clause_coverage(question, reference, answer)
     words, shared = flipped_words(reference, answer)
@@ -427,6 +431,7 @@ def dead_citations(
     def dead(value):
         code, rule = re.match(r'8 U\.S\.C\. (\d+)', value), re.match(r'8 C\.?F\.?R\.? (?:§ ?)?(?:[Pp]art )?(\d+)', value)
         return bool(code) and not 1101 <= int(code[1]) <= 1778 or bool(rule) and not 1 <= int(rule[1]) <= 1399
+    if not re.search(r'U\.?S\.?C|C\.?F\.?R', text): return []
     return [f.text for f in extract_facts(text, ('citation',)) if dead(f.value)]
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-raw

@@ -20,11 +20,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from . import facts as facts_module, facts_judge as facts_judge_module
 from .calls import family_of
 from .facts_judge import content_stems, features, clean_answer, has_hard_error, judge_facts, judge_model, weighted_kappa
 from .llm import find_engine
 from .records import BadInput, Judgment, Prediction, QAPair, append_jsonl, content_hash
-from .records import heal_jsonl, read_jsonl, write_atomic, write_jsonl
+from .records import heal_jsonl, read_jsonl, sha256_file, write_atomic, write_jsonl
 from .rubric import RUBRIC_SHA256, Asking, Shown, Verdict, grade_each, judge_version, parse_grade
 
 # %% ../nbs/04_judge.ipynb #judge-questions
@@ -105,7 +106,9 @@ def rule_judge(
 
 # %% ../nbs/04_judge.ipynb #judge-facts
 @lru_cache(maxsize=1)
-def _facts_version(): return content_hash([judge_model(), 'a cut answer is at most 1'])
+def _facts_version():
+    "A hash of the weights and of the code that reads facts and scores them."
+    return content_hash([judge_model(), sha256_file(facts_module.__file__), sha256_file(facts_judge_module.__file__)])
 
 def _grade_facts(cells, journal):
     "Verdicts of the facts judge."

@@ -6,7 +6,6 @@ from pathlib import Path
 import immig_research
 from immig_research.audit import audit
 from immig_research.facts_judge import calibration_rows, design_matrix, fit_model, judge_model
-from immig_research.judge import find_judge
 
 DATA = Path(immig_research.__file__).parent/'data'
 KEPT = ('judge', 'passed', 'lacks', 'kill_rate', 'identity_rate', 'kappa', 'questions', 'answers', 'killed', 'identity', 'spared', 'agreement')
@@ -19,6 +18,6 @@ if __name__ == '__main__':
     found = {}
     for name in ('facts', 'overlap'):
         with tempfile.TemporaryDirectory() as folder: result = audit(name, folder)
-        found[name] = {'version': find_judge(name).version, **{k: result[k] for k in KEPT}}
+        found[name] = {k: result[k] for k in KEPT}
     (DATA/'judge_audits.json').write_text(json.dumps(found, indent=1) + '\n')
     print(json.dumps({name: {k: r[k] for k in KEPT[:6]} for name, r in found.items()}, indent=1))
