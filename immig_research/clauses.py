@@ -185,7 +185,7 @@ _PARTICIPLE = re.compile(r'(?:not |already |never |previously |also )?(?:been|\w
     r'taken|held)\b')
 
 # %% ../nbs/01g_clauses.ipynb #clauses-invert
-_DONE = re.compile(r'be (?!(?:deemed|considered|entitled|permitted|allowed|authorized|required|presumed|barred|prohibited|exempted|treated|qualified|construed|admitted|limited|classified|excluded)\b)(?:\w+ed|made|given|paid|held|taken|kept|set|borne|sent)\b')
+_DONE = re.compile(r'be (?!(?:deemed|considered|entitled|permitted|allowed|authorized|required|presumed|barred|prohibited|exempted|treated|qualified|construed|admitted|limited|classified|excluded)\b)(?:\w+ed|made|given|paid|held|taken|kept|set|borne|sent|sold|brought|found|shown|begun|drawn)\b')
 
 def invert(
     clause: Clause, # A main clause
@@ -196,7 +196,7 @@ def invert(
     subject = re.sub(r'^nothing\b', 'anything', re.sub(r'^no (?=\w)', 'any ', re.sub('^only ', '', lower_first(clause.subject))))
     if aux == 'shall' and _DONE.match(rest): aux = 'may' if clause.negative else 'must'
     elif aux == 'shall' and re.match(r'be\b', rest): aux, rest = ('are' if many else 'is'), rest[2:].strip()
-    if aux in ('does', 'do'): aux = 'do' if many else 'does'
+    if aux in ('does', 'do'): aux = 'do' if many or re.fullmatch('you|they|we|I', clause.subject, re.I) else 'does'
     elif aux == 'shall' and not rest.startswith('have ') and (is_agent(clause.subject) or is_person(clause.subject)):
         aux = 'may' if clause.negative else 'must'
     elif aux == 'shall': aux = 'do' if many else 'does'
