@@ -6,8 +6,13 @@ import pytest
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('peft')
+from immig_research import adapters, gates, llama, loop, losses  # noqa: E402
 from immig_research import train as T  # noqa: E402
+from immig_research.losses import answer_loss  # noqa: E402
+from immig_research.models import byte_tokenizer, load_base, read_record, toy_model, write_record  # noqa: E402
+from immig_research.prompts import prompt_sha256  # noqa: E402
 from immig_research.records import BadInput, QAPair, read_jsonl, write_jsonl  # noqa: E402
+from immig_research.rows import common_head, encode_pair, pack  # noqa: E402
 
 TOPICS = ['asylum', 'general', 'removal']
 VOLATILE = 'timings.jsonl'
@@ -49,8 +54,8 @@ def files(folder): return {str(p.relative_to(folder)): p.read_bytes() for p in s
 
 @pytest.mark.parametrize('answer', ['x', 'At least 18.', 'One.\n\nTwo.', 'ends oddly<|im_end|>', '§ 1229b — "ten years"', '\n  blanks  \n'])
 def test_loss_is_on_answer_and_end_mark_only(answer):
-    tok = T.byte_tokenizer()
-    row = T.encode_pair(tok, 'Who<|im_end|>?', answer, max_length=1000)
+    tok = byte_tokenizer()
+    row = encode_pair(tok, 'Who<|im_end|>?', answer, max_length=1000)
     n = row['labels'].count(-100)
     assert row['labels'][:n] == [-100]*n and row['labels'][n:] == row['input_ids'][n:]
     assert row['labels'].count(tok.eos_token_id) == 1 and row['labels'][-1] == tok.eos_token_id
@@ -58,48 +63,125 @@ def test_loss_is_on_answer_and_end_mark_only(answer):
 
 
 def test_rows_that_would_be_cut_are_refused_and_counted(dataset, recipe, tmp_path):
-    lengths = [len(T.encode_pair(T.byte_tokenizer(), p.question, p.answer, max_length=9999)['input_ids']) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
+    lengths = [len(encode_pair(byte_tokenizer(), p.question, p.answer, max_length=9999)['input_ids']) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
     limit = sorted(lengths)[10]
-    data = T.prepare(dataset, T.byte_tokenizer(), replace(recipe, max_length=limit))
-    assert len(data['train']) == sum(n <= limit for n in lengths)
-    assert len(data['refused']['train']) == sum(n > limit for n in lengths)
-    assert all('its answer would be cut' in r['reason'] for r in data['refused']['train'])
+    report = T.train(dataset, replace(recipe, max_length=limit), tmp_path, model='toy')
+    assert report['train']['pairs'] == sum(n <= limit for n in lengths)
+    assert report['refused']['train'] == sum(n > limit for n in lengths) > 0
+    rows = read_jsonl(tmp_path/'refused.jsonl')
+    assert len(rows) == sum(report['refused'].values()) and all('its answer would be cut' in r['reason'] for r in rows)
 
 
 def test_a_template_without_end_mark_can_not_be_learnt():
-    tok = T.byte_tokenizer()
+    tok = byte_tokenizer()
     tok.chat_template = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
-    with pytest.raises(BadInput, match='does not end an answer'): T.encode_pair(tok, 'Who?', 'You.')
+    with pytest.raises(BadInput, match='does not end an answer'): encode_pair(tok, 'Who?', 'You.')
 
 
-@pytest.mark.parametrize('micro', [1, 300, 4096])
-def test_gradients_equal_the_library(micro):
-    "Padded, pieced and summed here; one row at a time with its own mask and loss there."
-    tok = T.byte_tokenizer()
-    rows = [T.encode_pair(tok, 'Q' * k, 'An answer. ' * k) for k in (1, 2, 5, 3)]
-    grads = []
-    for ours in (True, False):
-        model = T.add_lora(T.toy_model()[0], T.RECIPES['toy'])
-        torch.manual_seed(1)
-        for _, p in T.learnt(model): p.data.normal_(std=0.05)
-        total = T.count_rows(rows)['answer_tokens']
-        if ours:
-            for part in T.micro_batches(rows, micro): (T.answer_loss(model, part)[0]/total).backward()
-        else:
-            for r in rows:
-                ids, labels = (torch.tensor([r[k]]) for k in ('input_ids', 'labels'))
-                n = sum(x != -100 for x in r['labels'])
-                (model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss*n/total).backward()
-        grads.append([p.grad for _, p in T.learnt(model)])
-    for a, b in zip(*grads, strict=True): torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+def lively(changes=(), dtype='float32'):
+    "A toy with an adapter that does something."
+    model = loop.add_lora(toy_model()[0].to(getattr(torch, dtype)), replace(T.RECIPES['toy'], **dict(changes)))
+    torch.manual_seed(1)
+    for _, p in loop.learnt(model): p.data.normal_(std=0.05)
+    return model.train()
+
+
+def gradient(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return [p.grad.clone() for _, p in loop.learnt(model)]
+
+
+@pytest.fixture(scope='module')
+def rows():
+    tok = byte_tokenizer()
+    return [encode_pair(tok, 'Q' * k, 'An answer. ' * k) for k in (1, 2, 5, 3)]
+
+
+def library(model, rows, total):
+    "The library's own loss and mask, a row at a time."
+    loss = 0
+    for r in rows:
+        ids, labels = (torch.tensor([r[k]]) for k in ('input_ids', 'labels'))
+        loss = loss + model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss*sum(x != -100 for x in r['labels'])/total
+    return loss
+
+
+@pytest.mark.parametrize('way', ['padded', 'packed', 'written out', 'micro 1', 'micro 300'])
+def test_gradients_equal_the_library(rows, way):
+    model = lively()
+    total = T.count_rows(rows)['answer_tokens']
+    expected = gradient(model, library(model, rows, total))
+    if way == 'written out':
+        assert llama.written_out(model)
+        found = gradient(model, llama.training_loss(model, rows)[0]/total)
+    elif way in ('padded', 'packed'): found = gradient(model, answer_loss(model, rows, way == 'packed')[0]/total)
+    else:
+        model.zero_grad()
+        loop.gradients(model, rows, total, int(way.split()[1]))
+        found = [p.grad for _, p in loop.learnt(model)]
+    for a, b in zip(expected, found, strict=True): torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize('head', [0, 5, 20])
+def test_packed_rows_do_not_see_each_other(rows, head):
+    tok = byte_tokenizer()
+    alike = [encode_pair(tok, 'The same beginning' + end, 'And an answer.') for end in ('', ' and more', '?')]
+    assert common_head(alike) > 20
+    ids, at, seen, where, target = pack(alike, head)
+    model = lively().eval()
+    base = model.get_base_model().model
+    together = base(input_ids=ids, position_ids=at, attention_mask=seen).last_hidden_state[0, where]
+    apart = torch.cat([base(input_ids=torch.tensor([r['input_ids']])).last_hidden_state[0, r['labels'].count(-100) - 1:-1] for r in alike])
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
+    assert target.tolist() == [x for r in alike for x in r['labels'] if x != -100]
+
+
+@pytest.mark.parametrize('trial', range(6))
+def test_written_out_pass_equals_the_library_on_random_rows(trial):
+    import random
+    rng = random.Random(trial)
+    begin = [rng.randrange(3, 250) for _ in range(rng.randrange(0, 12))]
+    rows = []
+    for _ in range(rng.randrange(1, 6)):
+        ids = begin + [rng.randrange(3, 250) for _ in range(rng.randrange(3, 60))]
+        n = rng.randrange(len(begin) + 1, len(ids))
+        rows.append(dict(input_ids=ids, labels=[-100]*n + ids[n:]))
+    targets = [('q_proj',), ('q_proj', 'v_proj'), ('gate_proj', 'down_proj', 'o_proj'), T.RECIPES['laptop'].target_modules][trial % 4]
+    model = lively(dict(target_modules=targets, lora_r=1 + trial).items())
+    fast, slow = llama.training_loss(model, rows), answer_loss(model, rows)
+    assert fast[1] == slow[1] and float(fast[0].detach()) == pytest.approx(float(slow[0].detach()), rel=1e-5)
+    for a, b in zip(gradient(model, llama.training_loss(model, rows)[0]), gradient(model, answer_loss(model, rows)[0]), strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-5)
+
+
+def test_bfloat16_gradients_are_as_near_to_float32_as_the_library_s(rows):
+    wide = lively()
+    exact = torch.cat([g.flatten() for g in gradient(wide, answer_loss(wide, rows)[0])])
+    model, far = lively(dtype='bfloat16'), {}
+    with losses.precision(model): slow = answer_loss(model, rows)[0]
+    for name, loss in (('library', slow), ('ours', llama.training_loss(model, rows)[0])):
+        found = torch.cat([g.flatten() for g in gradient(model, loss)])
+        far[name] = float((found - exact).norm()/exact.norm())
+    assert far['ours'] < 1.3*far['library'] + 0.01, far
 
 
 def test_other_architectures_use_their_own_head(monkeypatch):
-    model, tok = T.toy_model()
-    rows = [T.encode_pair(tok, 'Who?', 'You.'), T.encode_pair(tok, 'Who else?', 'They.')]
-    ours = float(T.answer_loss(model, rows)[0].detach())
-    monkeypatch.setattr(T, 'PLAIN_HEADS', ())
-    assert float(T.answer_loss(model, rows)[0].detach()) == pytest.approx(ours, rel=1e-5)
+    model, tok = toy_model()
+    rows = [encode_pair(tok, 'Who?', 'You.'), encode_pair(tok, 'Who else?', 'They.')]
+    ours = float(answer_loss(model, rows)[0].detach())
+    monkeypatch.setattr(losses, 'PLAIN_HEADS', ())
+    assert float(answer_loss(model, rows)[0].detach()) == pytest.approx(ours, rel=1e-5)
+
+
+def test_another_architecture_trains_by_the_library_s_pass(rows):
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+    torch.manual_seed(0)
+    base = Qwen2ForCausalLM(Qwen2Config(vocab_size=259, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1))
+    model = loop.add_lora(base, T.RECIPES['toy'])
+    assert not llama.written_out(model)
+    steps = [loop.train_step(model, loop.make_optimizer(model, T.RECIPES['toy']), rows, T.RECIPES['toy'])[0]['loss'] for _ in range(3)]
+    assert steps[-1] < steps[0]
 
 
 class Killed(Exception): pass
@@ -108,8 +190,8 @@ class Killed(Exception): pass
 @pytest.mark.parametrize('at', range(5))
 @pytest.mark.parametrize('when', ['before', 'after'])
 def test_killed_at_any_step_it_ends_in_the_same_bytes(whole, dataset, recipe, tmp_path, monkeypatch, at, when):
-    monkeypatch.setattr(T, 'CHECKPOINT_S', 0.0)
-    real, calls = T.train_step, []
+    monkeypatch.setattr(loop, 'CHECKPOINT_S', 0.0)
+    real, calls = loop.train_step, []
 
     def dying(*args):
         calls.append(1)
@@ -117,9 +199,9 @@ def test_killed_at_any_step_it_ends_in_the_same_bytes(whole, dataset, recipe, tm
         out = real(*args)
         if when == 'after' and len(calls) == at + 1: raise Killed
         return out
-    monkeypatch.setattr(T, 'train_step', dying)
+    monkeypatch.setattr(loop, 'train_step', dying)
     with pytest.raises(Killed): T.train(dataset, recipe, tmp_path/'run', model='toy')
-    monkeypatch.setattr(T, 'train_step', lambda *args: calls.append(1) or real(*args))
+    monkeypatch.setattr(loop, 'train_step', lambda *args: calls.append(1) or real(*args))
     report = T.train(dataset, recipe, tmp_path/'run', model='toy')
     assert len(calls) == 6 and report['steps'] == 5  # One step is done twice, none is lost
     assert files(tmp_path/'run') == files(whole[0])
@@ -130,23 +212,23 @@ def test_killed_between_training_and_report(whole, dataset, recipe, tmp_path, mo
     with monkeypatch.context() as m:
         m.setattr(T, 'merge', dies)
         with pytest.raises(Killed): T.train(dataset, recipe, tmp_path/'run', model='toy')
-    monkeypatch.setattr(T, 'train_step', dies)  # Nothing is trained again
+    monkeypatch.setattr(loop, 'train_step', dies)  # Nothing is trained again
     T.train(dataset, recipe, tmp_path/'run', model='toy')
     assert files(tmp_path/'run') == files(whole[0])
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, dataset, recipe, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(T, 'CHECKPOINT_S', 0.0)
-    real, calls = T.train_step, []
+    monkeypatch.setattr(loop, 'CHECKPOINT_S', 0.0)
+    real, calls = loop.train_step, []
 
     def dying(*args):
         calls.append(1)
         if len(calls) == 4: raise Killed
         return real(*args)
     with monkeypatch.context() as m:
-        m.setattr(T, 'train_step', dying)
+        m.setattr(loop, 'train_step', dying)
         with pytest.raises(Killed): T.train(dataset, recipe, tmp_path/'run', model='toy')
-    newest = sorted((tmp_path/'run'/'checkpoints').iterdir())[-1]
+    newest = sorted((tmp_path/'run'/'checkpoints').rglob('step-*'))[-1]
     newest.write_bytes(newest.read_bytes()[:-100])
     T.train(dataset, recipe, tmp_path/'run', model='toy')
     said = ''.join(capsys.readouterr())
@@ -154,12 +236,84 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, dataset, recipe
     assert files(tmp_path/'run') == files(whole[0])
 
 
+def test_a_flipped_bit_in_a_checkpoint_is_seen(whole, dataset, recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, 'CHECKPOINT_S', 0.0)
+    real, calls = loop.train_step, []
+
+    def dying(*args):
+        calls.append(1)
+        if len(calls) == 4: raise Killed
+        return real(*args)
+    with monkeypatch.context() as m:
+        m.setattr(loop, 'train_step', dying)
+        with pytest.raises(Killed): T.train(dataset, recipe, tmp_path/'run', model='toy')
+    for path in (tmp_path/'run'/'checkpoints').rglob('step-*'):
+        data = bytearray(path.read_bytes())
+        data[len(data)//2] ^= 4
+        path.write_bytes(data)
+    T.train(dataset, recipe, tmp_path/'run', model='toy')
+    said = ''.join(capsys.readouterr())
+    assert said.count('its content is not what was written') == 2 and 'going on' not in said
+    assert files(tmp_path/'run') == files(whole[0])
+
+
+def test_a_full_disk_is_a_line_and_the_run_ends_in_the_same_bytes(whole, dataset, recipe, tmp_path, monkeypatch, capsys):
+    "The system itself refuses the bytes: files may not grow past what the second checkpoint needs."
+    import resource
+    monkeypatch.setattr(loop, 'CHECKPOINT_S', 0.0)
+    limits, real = resource.getrlimit(resource.RLIMIT_FSIZE), loop.save_checkpoint
+
+    def in_little_room(folder, model, optimizer, state):
+        if state['step'] in (2, 3): resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+        try: return real(folder, model, optimizer, state)
+        finally: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    monkeypatch.setattr(loop, 'save_checkpoint', in_little_room)
+
+    def die(row):
+        if row['step'] == 2: raise Killed
+    model = loop.add_lora(toy_model()[0], recipe)
+    rows = [encode_pair(byte_tokenizer(), p.question, p.answer) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
+    with pytest.raises(Killed): loop.fit(model, rows, recipe, tmp_path, on_step=die)
+    said = ''.join(capsys.readouterr())
+    assert 'checkpoint of step 2 was not written (File too large)' in said and 'the last good one is step-0000001.safetensors' in said
+    assert [p.name for p in tmp_path.rglob('*') if p.is_file()] == ['step-0000001.safetensors']
+    done = loop.fit(loop.add_lora(toy_model()[0], recipe), rows, recipe, tmp_path)
+    assert 'going on at step 1 of 5' in ''.join(capsys.readouterr())
+    assert done['curve'] == read_jsonl(whole[0]/'curve.jsonl')
+
+
 def test_a_changed_recipe_does_not_go_on_from_an_old_checkpoint(dataset, recipe, tmp_path):
-    model, tok = T.toy_model()
-    rows = [T.encode_pair(tok, p.question, p.answer) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
-    first = T.fit(T.add_lora(model, recipe), rows, recipe, tmp_path)
+    model, tok = toy_model()
+    rows = [encode_pair(tok, p.question, p.answer) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
+    first = loop.fit(loop.add_lora(model, recipe), rows, recipe, tmp_path)['curve']
     other = replace(recipe, learning_rate=1e-3)
-    assert T.fit(T.add_lora(T.toy_model()[0], other), rows, other, tmp_path)[0]['lr'] != first[0]['lr']
+    second = loop.fit(loop.add_lora(toy_model()[0], other), rows, other, tmp_path)['curve']
+    assert second[0]['lr'] != first[0]['lr'] and second[0]['loss'] == first[0]['loss']
+    assert len([p for p in tmp_path.rglob('step-*')]) == 2  # One run's checkpoints do not push out another's
+
+
+def test_out_of_memory_makes_smaller_parts_of_the_same_batch(dataset, recipe, tmp_path, monkeypatch, capsys):
+    rows = [encode_pair(byte_tokenizer(), p.question, p.answer) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
+    calm = replace(recipe, lora_dropout=0.0)
+    whole = loop.fit(loop.add_lora(toy_model()[0], calm), rows, calm, tmp_path/'a')['curve']
+    real, sizes = loop.training_loss, []
+
+    def small(model, part, packed):
+        sizes.append(len(part))
+        if len(part) > 2: raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+        return real(model, part, packed)
+    monkeypatch.setattr(loop, 'training_loss', small)
+    done = loop.fit(loop.add_lora(toy_model()[0], calm), rows, calm, tmp_path/'b')['curve']
+    assert max(sizes) > 2 and sizes.count(max(sizes)) <= 2  # What fitted once is kept
+    assert [(r['pairs'], r['tokens']) for r in done] == [(r['pairs'], r['tokens']) for r in whole]
+    assert [r['loss'] for r in done] == pytest.approx([r['loss'] for r in whole], rel=1e-4)
+    assert 'out of memory: going on with' in ''.join(capsys.readouterr())
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(rows, monkeypatch):
+    def broken(*args): raise RuntimeError('shapes cannot be multiplied')
+    monkeypatch.setattr(loop, 'training_loss', broken)
+    with pytest.raises(RuntimeError, match='shapes'): loop.fitting_gradients(lively(), rows, 9, 4096)
 
 
 def test_report_and_records(whole, dataset):
@@ -167,12 +321,16 @@ def test_report_and_records(whole, dataset):
     assert report == json.loads((out/'report.json').read_text())
     assert report['train']['pairs'] == 20 and report['eval']['pairs'] == 6 and report['available'] == dict(train=20, eval=6)
     assert report['tokens_seen'] == report['train']['tokens']
-    record = T.read_record(out/'merged')
-    assert record == T.read_record(out/'adapter')
+    record = read_record(out/'merged')
+    assert record == read_record(out/'adapter')
     assert record['prompt_sha256'] == report['prompt_sha256'] and record['base'] == 'toy'
     curve = read_jsonl(out/'curve.jsonl')
     assert [r['step'] for r in curve] == list(range(5)) and not any('wall' in k for r in curve for k in r)
     assert not list(out.rglob('*.bin')) + list(out.rglob('*.pt'))
+    run = json.loads((out/'run.json').read_text())
+    assert run['chat_template'] == byte_tokenizer().chat_template and run['seed'] == 42 and set(run['versions']) >= {'torch', 'peft'}
+    assert run['prompt']['sha256'] == report['prompt_sha256'] and run['key'] == report['key'] == record['key']
+    assert [e['step'] for e in read_jsonl(out/'evals.jsonl')] == [0, 2, 5] and report['failed'] == []
 
 
 def test_changed_weights_or_data_are_not_taken_for_done(whole, dataset, recipe, tmp_path):
@@ -195,8 +353,9 @@ def test_gate_catches_a_merge_that_went_wrong(whole, tmp_path, monkeypatch):
         with torch.no_grad(): model.model.layers[0].mlp.down_proj.weight.normal_(std=3.0)
         return model
     monkeypatch.setattr(LoraModel, 'merge_and_unload', broken)
-    rows = [T.encode_pair(T.byte_tokenizer(), 'Who may file?', 'A resident may.')]*4
-    with pytest.raises(RuntimeError, match='merged model is not the base'): T.merge(whole[0]/'adapter', tmp_path/'merged', rows)
+    rows = [encode_pair(byte_tokenizer(), 'Who may file?', 'A resident may.')]*4
+    with pytest.raises(RuntimeError, match='merged model is not the base'): adapters.merge(whole[0]/'adapter', tmp_path/'merged', rows)
+    assert not (tmp_path/'merged').exists()
 
 
 def test_gate_marks_a_model_that_got_worse(recipe, tmp_path):
@@ -204,7 +363,71 @@ def test_gate_marks_a_model_that_got_worse(recipe, tmp_path):
     write_jsonl(tmp_path/'train.jsonl', [QAPair(f'q{k}', 'Which?', 'a'*40) for k in range(20)])
     write_jsonl(tmp_path/'eval.jsonl', [QAPair('e', 'Which?', 'Z'*40)])
     report = T.train(tmp_path, replace(recipe, learning_rate=3e-2, lora_dropout=0.0), tmp_path/'out', model='toy')
-    assert report['eval_after']['loss'] > report['eval_before']['loss'] and report['gates'] == dict(loss='not better')
+    assert report['eval_after']['loss'] > report['eval_before']['loss'] and report['gates']['loss'] == 'not better' and report['failed'] == ['loss']
+
+
+@pytest.mark.parametrize('learnt, kind', [('a'*40, 'repetition'), ('.', 'empty')])
+def test_gate_marks_a_model_that_collapsed(recipe, tmp_path, monkeypatch, learnt, kind):
+    "The toy is taught, on purpose, to say one letter for ever, or nothing."
+    question = 'Which form is it that I shall file now'
+    write_jsonl(tmp_path/'train.jsonl', [QAPair(f'q{k}', question, learnt) for k in range(20)])
+    write_jsonl(tmp_path/'eval.jsonl', [QAPair('e', question, learnt)])
+    real = T.answer_canaries
+    first = []
+
+    def sane_at_first(*args):
+        said = real(*args)
+        first.append(1)
+        return [dict(c, collapse='') for c in said] if len(first) == 1 else said
+    monkeypatch.setattr(T, 'answer_canaries', sane_at_first)  # The toy has no language to begin with
+    report = T.train(tmp_path, replace(recipe, epochs=10, lora_dropout=0.0), tmp_path/'out', model='toy')
+    assert report['canaries'][0]['collapse'] == kind, report['canaries']
+    assert report['gates']['canaries'] == 'collapsed' and 'canaries' in report['failed']
+
+
+def test_gate_refuses_an_adapter_beside_another_base_or_under_another_prompt(whole, tmp_path):
+    import shutil
+
+    from immig_research.infer import infer
+    shutil.copytree(whole[0]/'adapter', tmp_path/'adapter')
+    record = read_record(tmp_path/'adapter')
+    assert record['prompt_sha256'] == prompt_sha256(byte_tokenizer(), 'immig')
+    questions = [QAPair('q', 'Who may file?')]
+    infer(questions, tmp_path/'adapter', tmp_path/'good.jsonl', system='t', max_new_tokens=2)
+    with pytest.raises(BadInput, match='use the same prompt'): infer(questions, tmp_path/'adapter', tmp_path/'p.jsonl', system='t', prompt='seed')
+    write_record(tmp_path/'adapter', dict(record, base_sha256='1'*64))
+    with pytest.raises(BadInput, match='use the same base'): load_base(tmp_path/'adapter')
+
+
+@pytest.mark.parametrize('quantize', ['int8', 'nf4'])
+def test_quantized_bases_are_trained_and_merged_in_float32(dataset, recipe, tmp_path, quantize):
+    pytest.importorskip('bitsandbytes')
+    report = T.train(dataset, replace(recipe, quantize=quantize), tmp_path, model='toy')
+    assert report['failed'] == [] and load_base(tmp_path/'merged')[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize('quantize, most', [('int8', 0.1), ('nf4', 0.01)])
+def test_gradients_through_a_quantized_base_are_those_of_its_values(rows, quantize, most):
+    "The same weights, quantized, and as the plain numbers that they stand for; 8 bits round the activations as well."
+    bnb = pytest.importorskip('bitsandbytes')
+    small, plain = load_base('toy', quantize=quantize)[0], toy_model()[0]
+    for name, layer in small.named_modules():
+        if isinstance(layer, bnb.nn.Linear4bit): values = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+        elif isinstance(layer, bnb.nn.Linear8bitLt): values = bnb.functional.int8_vectorwise_dequant(layer.weight.data, layer.weight.SCB)
+        else: continue
+        plain.get_submodule(name).weight.data.copy_(values)
+    found = []
+    for base in (plain, small):
+        model = loop.add_lora(base, T.RECIPES['toy'])
+        torch.manual_seed(1)
+        for _, p in loop.learnt(model): p.data.normal_(std=0.05)
+        found.append(torch.cat([g.flatten().float() for g in gradient(model, answer_loss(model, rows)[0])]))
+    assert float((found[0] - found[1]).norm()/found[0].norm()) < most
+
+
+def test_collapse_is_not_seen_in_honest_answers():
+    for answer in ('Form I-485.', '$1,225.', 'No.', '18 years.', 'Yes, under 8 CFR 245.1(a), 8 CFR 245.1(b) and 8 CFR 245.1(c)(1).', 'The form, the fee, the photos and the evidence.'):
+        assert gates.collapse(answer, 'Which form must an applicant file to adjust status?') == ''
 
 
 def test_card_snippet_runs_on_the_merged_folder(whole):
@@ -221,8 +444,8 @@ def test_card_snippet_runs_on_the_merged_folder(whole):
 
 def test_prompts_are_the_same_tokens_in_training_and_inference(whole):
     from immig_research.infer import encode_prompts
-    tok = T.load_base(whole[0]/'merged')[1]
-    row = T.encode_pair(tok, 'Who may file?', 'A resident.')
+    tok = load_base(whole[0]/'merged')[1]
+    row = encode_pair(tok, 'Who may file?', 'A resident.')
     assert row['input_ids'][:row['labels'].count(-100)] == encode_prompts(tok, [QAPair('q', 'Who may file?')])[0]
 
 
@@ -234,4 +457,4 @@ def test_torn_dataset_is_bad_input(dataset, recipe, tmp_path):
 def test_pickled_weights_are_refused(tmp_path):
     (tmp_path/'pytorch_model.bin').write_bytes(b'x')
     (tmp_path/'config.json').write_text('{}')
-    with pytest.raises(BadInput, match='holds no .safetensors'): T.load_base(tmp_path)
+    with pytest.raises(BadInput, match='holds no .safetensors'): load_base(tmp_path)
