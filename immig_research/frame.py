@@ -47,9 +47,9 @@ def a_person(
 
 # %% ../nbs/01j_frame.ipynb #frame-plain-words-parts
 _SPELT = dict(pair.split(':') for pair in re.sub(r'\s*\n\s*', '', '''LPR:lawful permanent resident|GMC:good moral character|
-    RFE:requestfor evidence|NOID:notice of intent to deny|CRBA:Consular Report of Birth Abroad|
-    EAD:work permit (Employment Authorization Document)|NTA:Noticeto Appear|CIMT:crime involving moral turpitude|
-    CAA:Cuban Adjustment Act|PRC:green card (Permanent Resident Card)|ART:assisted reproductivetechnology|
+    RFE:request for evidence|NOID:notice of intent to deny|CRBA:Consular Report of Birth Abroad|
+    EAD:work permit (Employment Authorization Document)|NTA:Notice to Appear|CIMT:crime involving moral turpitude|
+    CAA:Cuban Adjustment Act|PRC:green card (Permanent Resident Card)|ART:assisted reproductive technology|
     CPR:conditional permanent resident|FPG:Federal Poverty Guidelines|DOS:Department of State|TPS:Temporary Protected Status|
     IJ:immigration judge|EOIR:Executive Office for Immigration Review|NOIR:notice of intent to revoke|DOD:Department of Defense|
     VAWA:Violence Against Women Act|CSA:Controlled Substances Act''').split('|'))

@@ -154,7 +154,7 @@ def section_rule(
     heading, above = plain_heading(s.title), _context(s.above)
     if s.kind != 'section' or s.source not in _SAYS or not heading or len(heading) > 110 or heading.endswith('?') or re.search(r'["[]|\bexamples?\b', heading): return []
     if PREPOSED.match(heading) or main_verb(heading) or s.source == 'policy_manual' and count_words(heading) < 3 and _about(heading, above).strip('"') == heading: return []
-    if GENERIC.fullmatch(heading) and not above or count_words(s.text) < 12 or s.source == 'statute' and not main_verb(s.head): return []
+    if GENERIC.fullmatch(heading) and not above or count_words(s.text) < 12 or s.source == 'statute' and (not main_verb(s.head) or ' ' not in heading and _about(heading, above).strip('"') == heading): return []
     core = _shaped(heading, above, s.cite) or pick(s.text, *_SAYS[s.source]).format(x=_about(heading, above))
     if s.source == 'statute' and 'U.S.C.' not in core: core = f'{core} ({s.cite})' if 'law' in core else f'what does {s.cite} say about {_about(heading, above)}' if 'legal rules' in core else f'{core} under {s.cite}'
     return [(core, tidy(s.text), 'exception' if 'exception' in core else 'eligibility' if 'eligible' in core else 'overview')]

@@ -54,7 +54,8 @@ def gentle(
     answer: str, # An answer that quotes its source
 ) -> str: # The same facts in the same order
     "Put words of `answer` that carry no fact into plainer ones."
-    return _swap(answer, _GENTLE)
+    denied = re.search(r'\b(?:[Nn]o|[Nn]othing|[Nn]either|nor)\b', re.sub(r'^No\. ', '', answer)) # 'No fee shall be due' is no 'No fee must be due'
+    return _swap(answer, [w for w in _GENTLE if not (denied and 'must' in w[1])])
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-act
 _CITED = re.compile(r'8 U\.S\.C\. \d+[a-z]?(?:-\d+)?(?:\(\w{1,5}\))*')

@@ -252,6 +252,7 @@ def agency_voice(
 ) -> str: # The same with USCIS and the form named
     "Name USCIS and `form` where `text` says 'we', 'our' and 'this form'."
     text = re.sub(r'\b[Ww]e ((?:\w+ly |also |then |still )?)(\w+)', lambda m: f'USCIS {m[1]}{_third_person(m[2])}', text)
+    text = re.sub(r'\b[Oo]ur (?=(?:many|own|new|free|other)\b)', "USCIS's ", text)
     text = re.sub(r'\b([Oo])ur (?=[A-Za-z])', lambda m: 'the USCIS ' if m[1] == 'o' else 'The USCIS ', text)
     text = re.sub(r'\bus\b', 'USCIS', text)
     if not form: return text
