@@ -25,11 +25,11 @@ $(VENV)/.run: settings.ini setup.py Makefile
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e ".[train,aws,llm,docs,dev,scale]"
+	$(PIP) -e ".[train,aws,llm,hub,docs,dev,scale]"
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(PIP) -e ".[train,aws,llm,docs,dev,scale,bench]"
+	$(PIP) -e ".[train,aws,llm,hub,docs,dev,scale,bench]"
 	@touch $@
 
 run: $(VENV)/.run  ## the whole pipeline on the sample store, base against tuned model

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .audit import judge_mark
 from .judge import seed_results
 from .plots import figure_agreement, figure_cost, figure_distribution, figure_forest, figure_png, figure_risk, figure_subdomains, figure_training
 from .published import PUBLISHED
@@ -39,16 +38,14 @@ def _readable(r):
             '% score 3': _full_text(r), '95 % interval ': _range(r['pct_low'], r['pct_high'], 1), '% hard errors': _hard_text(r), 'open': r['open']}
 
 # %% ../nbs/05_analysis.ipynb #analysis-readable-rows
-def _judge_text(name): return name if judge_mark(name) == 'passed' else f'{name} ‡'
-
 def _overall_text(r):
     name = r['system'] + (' †' if r['flag'] else '')
     post = '–' if r['open'] else f'{number(r["post_stratified"])} [{_range(r["post_low"], r["post_high"])}]'
-    return {'system': name, 'judge': _judge_text(r['judge']), **_readable(r), 'post-stratified': post, 'tied': r['tied'] or '–'}
+    return {'system': name, 'judge': r['judge'], **_readable(r), 'post-stratified': post, 'tied': r['tied'] or '–'}
 
 def _paired_text(r):
     gap = _range(r['worst'], r['best']) + ' (open)' if r['open'] else number(r['difference'])
-    return {'system': r['system'], 'minus': r['minus'], 'judge': _judge_text(r['judge']), 'pairs': r['n'], 'difference': gap,
+    return {'system': r['system'], 'minus': r['minus'], 'judge': r['judge'], 'pairs': r['n'], 'difference': gap,
             '95 % interval': _range(r['low'], r['high']), 'p (Holm)': number(r['p_value'], 4), 'reading': reading(r)}
 
 # %% ../nbs/05_analysis.ipynb #analysis-markdown
@@ -60,7 +57,7 @@ _PAGE = '''# Results
 
 {overall}
 
-Intervals are at 95 % and redraw whole source documents. Hard errors: answers that contradict a critical fact, whatever their score. Post-stratified: weighed by the subdomains of {population}. Systems that share a letter under "tied" can't be told apart. † The judge is a contestant or of its family. ‡ The judge failed its audit, or has none.
+Intervals are at 95 % and redraw whole source documents. Hard errors: answers that contradict a critical fact, whatever their score. Post-stratified: weighed by the subdomains of {population}. Systems that share a letter under "tied" can't be told apart. † The judge is a contestant or of its family.
 
 ## Differences on the same questions
 
@@ -92,14 +89,14 @@ Judge: {judge}. Evaluated {evaluated}.
 # %% ../nbs/05_analysis.ipynb #analysis-markdown-page
 def _markdown(rows): return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) if len(rows) else 'None.'
 
-def _agreement_text(r): return {'judge': _judge_text(r['judge']), 'other': _judge_text(r['other']), 'answers': r['n'], '% equal': number(100 * r['exact'], 1), 'weighted kappa': number(r['kappa'])}
+def _agreement_text(r): return {'judge': r['judge'], 'other': r['other'], 'answers': r['n'], '% equal': number(100 * r['exact'], 1), 'weighted kappa': number(r['kappa'])}
 
 def _published_text(r):
     note = 'judged by itself' if r['flag'] else ''
     return {**{k: r[k] for k in ('run', 'system', 'mean', 'pct_full')}, '95 % interval': _range(r['pct_low'], r['pct_high'], 1), 'n': r['n'],
             'note': note, 'source': r['source']}
 
-def _subdomain_text(r): return {'subdomain': r['subdomain'], 'system': r['system'], 'judge': _judge_text(r['judge']), **_readable(r)}
+def _subdomain_text(r): return {'subdomain': r['subdomain'], 'system': r['system'], 'judge': r['judge'], **_readable(r)}
 
 # %% ../nbs/05_analysis.ipynb #analysis-markdown-of
 _TEXT = dict(overall=_overall_text, paired=_paired_text, subdomains=_subdomain_text, accounting=dict, agreement=_agreement_text,
@@ -205,23 +202,26 @@ _FIGURES = (
     ('cost', 'What does a point cost?', figure_cost, _alt_cost, 'Mean score against cost.'),
 )
 
-def _picture(name, title, alt, caption, draw):
-    return Picture(name, title, alt, figure_png(draw(dark=False)), figure_png(draw(dark=True)), caption)
+def _picture(name, title, alt, caption, draw, dark):
+    "A picture for light screens, and one for dark screens if `dark`."
+    return Picture(name, title, alt, figure_png(draw(dark=False)), figure_png(draw(dark=True)) if dark else None, caption)
 
-def _training_picture(curve):
+def _training_picture(curve, dark):
     losses = [r['loss'] for r in curve if r.get('loss') is not None]
     alt = f'A curve of {len(curve)} points' + (f', from a loss of {losses[0]:.2f} to {losses[-1]:.2f}' if losses else '') + '.'
-    return _picture('training', 'How did training go?', alt, 'Loss over the tokens of answers.', lambda dark: figure_training(curve, dark=dark))
+    return _picture('training', 'How did training go?', alt, 'Loss over the tokens of answers.', lambda dark: figure_training(curve, dark=dark), dark)
 
 # %% ../nbs/05_analysis.ipynb #analysis-pictures-of
 def pictures(
     found:dict, # From `all_tables`, with `cost` from `cost_table` where costs are known
     curve:Sequence[dict]=(), # Rows of a training curve; none, no such figure
+    *,
+    dark:bool=True, # Also draw each for dark screens
 ) -> list: # `Picture`s for the report
-    "The figures of `found`, and of the training `curve`."
-    out = [_picture(name, title, alt(found), caption, lambda dark, draw=draw, table=found[name]: draw(table, dark=dark))
+    "The figures of `found`, and of the training `curve`, for light and if `dark` for dark screens."
+    out = [_picture(name, title, alt(found), caption, lambda dark, draw=draw, table=found[name]: draw(table, dark=dark), dark)
            for name, title, draw, alt, caption in _FIGURES if len(found.get(name, ()))]
-    return out + ([_training_picture(curve)] if curve else [])
+    return out + ([_training_picture(curve, dark)] if curve else [])
 
 # %% ../nbs/05_analysis.ipynb #analysis-training
 def _training(given):

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'EXAMPLES', 'show', 'run', 'plan_fetch', 'sources', 'dataset', 'train', 'infer', 'judge', 'audit',
-           'benchmark', 'analyze', 'verify', 'recall', 'doctor', 'parser_of', 'overview', 'main']
+           'benchmark', 'analyze', 'publish', 'reproduce', 'verify', 'recall', 'doctor', 'parser_of', 'overview',
+           'main']
 
 # %% ../nbs/06_cli.ipynb #cli-imports
 import importlib.metadata
@@ -21,7 +22,7 @@ from fastcore.script import Param, anno_parser
 from tabulate import tabulate
 
 from . import __version__, bedrock, clock, fetch as fetching, plans
-from . import audit as audit_stage, benchmark as benchmark_stage
+from . import audit as audit_stage, benchmark as benchmark_stage, publish as publish_stage, reproduce as reproduce_stage
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sources as sources_stage, train as train_stage, verify as verify_stage
 from .records import BadInput, Judgment, QAPair, data_dir, read_jsonl, write_atomic
 from .rubric import Asking
@@ -226,14 +227,51 @@ def benchmark(
 
 # %% ../nbs/06_cli.ipynb #cli-analyze
 def analyze(
-    questions: str, # Rows with qa_id, immigration_subtopic, source_doc_id
-    judgments: Param('Files of judgments', str, nargs='+'), # Files of judgments
+    questions: str = None, # Rows with qa_id, immigration_subtopic, source_doc_id
+    judgments: Param('Files of judgments', str, nargs='*') = None, # Files of judgments
     predictions: Param('Files of predictions', str, nargs='*') = None, # Files of predictions, for the report
+    results: str = None, # In place of these: a results.jsonl in the published layout
+    costs: str = None, # Rows with system, cost and unit, for the figure of cost and score
     out: str = None, # Folder for tables, figures and report.html
     json: bool = False, # Print the record as JSON
 ) -> dict: # Headline by system
     "Tables, figures and a report from result files."
-    return analysis.analyze(questions, judgments, predictions or [], out or data_dir()/'benchmark')
+    out = out or data_dir()/'benchmark'
+    if results: return analysis.analyze_results(results, out)
+    if not (questions and judgments): raise BadInput('analyze needs --questions FILE and --judgments FILE..., or --results FILE')
+    return analysis.analyze(questions, judgments, predictions or [], out, costs=costs)
+
+# %% ../nbs/06_cli.ipynb #cli-publish
+def publish(
+    action: Param('What to publish', str, choices=['dataset', 'model']), # What to publish
+    repo: str, # Hub id: owner/name
+    source: str = None, # Folder of the built dataset, or of the trained model
+    corpus: str = None, # dataset: folder with documents.jsonl, published as the config corpus
+    weights: str = 'adapter', # model: adapter or merged
+    cells: str = None, # model: the cells.csv of a benchmark, for the scores on the card
+    dataset_repo: str = '', # model: Hub id of the dataset that it was tuned and asked on
+    out: str = None, # Folder that is written: exactly what goes up
+    public: bool = False, # Open a repository that is made now to all
+    dry_run: bool = False, # Only write the folder
+    json: bool = False, # Print the record as JSON
+) -> dict: # The folder, its files, and the commit
+    "Bring a dataset or a model with its card to the Hugging Face Hub."
+    default = data_dir()/('dataset' if action == 'dataset' else 'models/smollm2-135m-tuned')
+    settings = dict(corpus=corpus) if action == 'dataset' else dict(weights=weights, cells=cells, dataset=dataset_repo)
+    done = publish_stage.publish(action, source or default, repo, out or data_dir()/'publish'/action, dry_run=dry_run, public=public, **settings)
+    return {**done, 'next': 'nothing was sent: leave out --dry-run to send it'} if dry_run else done
+
+# %% ../nbs/06_cli.ipynb #cli-reproduce
+def reproduce(
+    offline: bool = False, # From the result files that are kept with the code; nothing is run or fetched
+    root: str = None, # A folder in a checkout; the current one if left out
+    check: bool = False, # Only say what differs
+    json: bool = False, # Print the record as JSON
+) -> dict: # What was made again and what was mended
+    "Every table and figure of README, docs and cards from committed result files."
+    if not offline: raise BadInput('reproduce needs --offline: it makes tables and figures from kept results; to run all of it anew: immig run --recipe laptop')
+    done = reproduce_stage.reproduce(root, check=check)
+    return {**done, 'failed': check and len(done['restored'])}
 
 # %% ../nbs/06_cli.ipynb #cli-verify
 def verify(
@@ -288,7 +326,8 @@ def doctor(
             'data folder': str(data_dir())}
 
 # %% ../nbs/06_cli.ipynb #cli-parser
-COMMANDS = dict(run=run, sources=sources, dataset=dataset, train=train, infer=infer, judge=judge, audit=audit, benchmark=benchmark, analyze=analyze, verify=verify, recall=recall, doctor=doctor)
+COMMANDS = dict(run=run, sources=sources, dataset=dataset, train=train, infer=infer, judge=judge, audit=audit, benchmark=benchmark, analyze=analyze,
+    verify=verify, recall=recall, publish=publish, reproduce=reproduce, doctor=doctor)
 
 EXAMPLES = dict(
     run='immig run\n  immig run --recipe laptop --store STORE --out OUT',
@@ -299,9 +338,11 @@ EXAMPLES = dict(
     judge='immig judge --questions sample.jsonl --predictions predictions.jsonl --out benchmark\n  immig judge --questions sample.jsonl --predictions predictions.jsonl --judge openai:http://127.0.0.1:8000/v1#MODEL --repeats 3',
     audit='immig audit --judge facts\n  immig audit --judge openai:http://127.0.0.1:8000/v1#MODEL --per-subdomain 2 --out audit',
     benchmark='immig benchmark --systems smollm2-135m,tuned=models/mine/merged --judges facts --questions dataset/eval.jsonl --sample seed101 --out run\n  immig benchmark --recipe card --plan --out card\n  immig benchmark --results old/results.jsonl --judges facts --out again',
-    analyze='immig analyze --questions sample.jsonl --judgments benchmark/judgments.jsonl --out benchmark',
+    analyze='immig analyze --questions sample.jsonl --judgments benchmark/judgments.jsonl --out benchmark\n  immig analyze --results old/results.jsonl --out tables',
     verify='immig verify letter.txt --corpus corpus\n  echo "See 8 U.S.C. 1158." | immig verify - --corpus corpus',
     recall='immig recall --since 2026-01-01 --store NEWSTORE --corpus corpus --dataset dataset',
+    publish='immig publish dataset --repo OWNER/NAME --source dataset --corpus corpus --dry-run\n  immig publish model --repo OWNER/NAME --source models/mine --cells benchmark/cells.csv --dataset-repo OWNER/DATA',
+    reproduce='immig reproduce --offline\n  immig reproduce --offline --check',
     doctor='immig doctor --json')
 
 def _one_line(parser):

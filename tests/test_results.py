@@ -1,30 +1,111 @@
-"Numbers that are printed stand in a committed result file."
+"Numbers that are printed stand in a committed result file, and everything that is made from them can be made again."
 import json
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from immig_research.cards import dataset_card, model_card
+from immig_research.records import BadInput
+from immig_research.reproduce import artifacts, loose_figures, read_run, reproduce, runs
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = {p.stem: json.loads(p.read_text()) for p in sorted((ROOT/'results').glob('*.json'))}
+RUNS = runs(ROOT)
 
 
-def test_the_readme_table_is_that_of_the_recorded_run():
+@pytest.fixture(scope='module')
+def made(): return artifacts(ROOT)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    "What reproduce needs of a checkout, to be damaged."
+    for name in ('settings.ini', 'README.md'): shutil.copy(ROOT/name, tmp_path/name)
+    for folder in ('results', 'benchmarks/results'): shutil.copytree(ROOT/folder, tmp_path/folder)
+    (tmp_path/'nbs').mkdir()
+    for page in [*(ROOT/'nbs').glob('*.qmd'), ROOT/'nbs'/'index.ipynb']: shutil.copy(page, tmp_path/'nbs'/page.name)
+    if (ROOT/'nbs'/'images').is_dir(): shutil.copytree(ROOT/'nbs'/'images', tmp_path/'nbs'/'images')
+    return tmp_path
+
+
+def test_every_text_that_is_made_from_results_stands_as_made(made):
+    differ = [path for path, content in made.items() if isinstance(content, str) and (ROOT/path).read_text(encoding='utf-8') != content]
+    assert differ == [], 'run `immig reproduce --offline`'
+
+
+def test_every_picture_stands_as_made(made, tmp_path):
+    "Another version of the drawing library may set an edge a little differently; another number would show."
+    for path, content in made.items():
+        if not isinstance(content, bytes): continue
+        (tmp_path/'new.png').write_bytes(content)
+        old, new = (np.asarray(Image.open(p).convert('L'), float) for p in (ROOT/path, tmp_path/'new.png'))
+        assert old.shape == new.shape and abs(old - new).mean() < 1, f'{path}: run `immig reproduce --offline`'
+        assert (ROOT/path).stat().st_size < 100_000
+
+
+def test_what_was_damaged_is_restored(checkout):
+    reproduce(checkout) # pictures by this machine's libraries
+    before = {p.relative_to(checkout): p.read_bytes() for p in checkout.rglob('*') if p.is_file()}
+    readme = (checkout/'README.md').read_text()
+    figure = re.search(r'<!-- results:headline.*?(\d\.\d\d)', readme, re.S)[1]
+    (checkout/'README.md').write_text(readme.replace(figure, '2.99'))
+    (checkout/'nbs'/'results.qmd').unlink()
+    (checkout/'nbs'/'benchmarks.qmd').write_text('damaged')
+    pictures = sorted((checkout/'nbs'/'images').glob('*.png'))[:1] if (checkout/'nbs'/'images').is_dir() else []
+    for picture in pictures: picture.write_bytes(picture.read_bytes()[:500])
+    assert reproduce(checkout, check=True)['restored'] and (checkout/'nbs'/'benchmarks.qmd').read_text() == 'damaged'
+    done = reproduce(checkout)
+    assert set(done['restored']) == {'README.md', 'nbs/results.qmd', 'nbs/benchmarks.qmd', *(p.relative_to(checkout).as_posix() for p in pictures)}
+    assert {p.relative_to(checkout): p.read_bytes() for p in checkout.rglob('*') if p.is_file()} == before
+
+
+def test_a_changed_result_changes_what_is_printed(checkout):
+    path = checkout/'results'/'laptop.json'
+    record = json.loads(path.read_text())
+    record['stages']['2-dataset']['pairs'] = 987654
+    path.write_text(json.dumps(record))
+    assert 'README.md' in reproduce(checkout)['restored'] and '987,654' in (checkout/'README.md').read_text()
+
+
+def test_a_new_result_file_shows_up_by_itself(checkout):
+    new = dict(name='late', date='2026-12-01', commit='f00', machine=dict(cores=2), note='A file that nobody knew of.',
+               rows=[dict(system='ours', metric='calls_per_s', value=1234.5678, unit='calls/s', n=3, odd={'a': [1, 2]}), dict(system='peer', metric='calls_per_s', value=0.5, ratio=2.0)],
+               kills=[dict(at='call 3', lost=0)], load=dict(calls=4800, lost=0), text='a | b')
+    (checkout/'benchmarks'/'results'/'late.json').write_text(json.dumps(new))
+    reproduce(checkout)
+    page = (checkout/'nbs'/'benchmarks.qmd').read_text()
+    assert all(w in page for w in ('## late', 'A file that nobody knew of', '1,235', 'call 3', '4,800', 'a \\| b', 'odd'))
+
+
+@pytest.mark.parametrize('page', ['README.md', *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT/'nbs').glob('*.qmd'))])
+def test_no_printed_figure_is_without_a_result_file(page, made):
+    "A page that is made whole has none by construction; in a page that people write, each figure stands in a block."
+    if page in made and page != 'README.md' and '<!-- Made by' in made[page]: return
+    assert loose_figures((ROOT/page).read_text(encoding='utf-8')) == []
+
+
+def test_a_typed_figure_is_found():
     readme = (ROOT/'README.md').read_text()
-    run = RESULTS['laptop']
-    for s in run['stages']['6-analyze']['overall']:
-        row = f"{s['mean']:.2f} ({s['low']:.2f} to {s['high']:.2f})", f"{s['pct_full']:.1f} ({s['pct_low']:.1f} to {s['pct_high']:.1f})"
-        line = next(x for x in readme.splitlines() if re.match(rf"\| {re.escape(s['system'])} +\|", x))
-        assert str(s['n']) in line and all(r in line for r in row)
-    train = run['stages']['3-train']
-    for text in (f"{train['eval_before']['perplexity']:.1f} before tuning, {train['eval_after']['perplexity']:.1f} after", f"{train['train']['pairs']:,}",
-                 f"{run['stages']['2-dataset']['pairs']:,} pairs from {run['stages']['1-sources']['documents']} documents", run['commit'], run['date']):
-        assert text in readme, text
+    for typed in ('Ours has a mean of 1.32.', 'It is right for 61 % of them.', 'On 16,065 pairs.', 'It is 4 × faster.'):
+        assert loose_figures(readme + typed) != []
 
 
-@pytest.mark.parametrize('name', RESULTS)
+@pytest.mark.parametrize('page', ['README.md', *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT/'nbs').glob('*.qmd'))])
+def test_every_picture_of_a_page_is_made_from_results_or_drawn_by_hand(page, made):
+    drawn = {p.relative_to(ROOT).as_posix() for p in (ROOT/'nbs'/'images').glob('*.svg')}
+    text = (ROOT/page).read_text(encoding='utf-8')
+    for alt, target in re.findall(r'!\[(.*?)\]\(([^)\s]+)\)', text):
+        path = target.split('/main/')[-1] if target.startswith('http') else ((ROOT/page).parent/target).resolve().relative_to(ROOT).as_posix()
+        assert path in made or path in drawn, f'{page}: {target}'
+        assert len(alt) > 10, f'{page}: {target} has no words for those who cannot see it'
+
+
+@pytest.mark.parametrize('name', RUNS)
 def test_a_record_agrees_with_itself(name):
-    run = RESULTS[name]
+    run = json.loads((ROOT/'results'/f'{name}.json').read_text())
     dataset, overall = run['stages']['2-dataset'], run['stages']['6-analyze']['overall']
     assert dataset['train'] + dataset['eval'] == dataset['pairs'] == sum(dataset['by_subdomain'].values())
     assert sum(dataset['rejects_by_reason'].values()) == dataset['rejects'] and dataset['certificate'] is True
@@ -33,3 +114,20 @@ def test_a_record_agrees_with_itself(name):
         assert 0 <= s['low'] <= s['mean'] <= s['high'] <= 3
     topics = run['summary']['by_subtopic']
     assert sum(t[overall[0]['system']]['n'] for t in topics.values()) == overall[0]['n']
+
+
+@pytest.mark.parametrize('name', RUNS)
+def test_tables_made_again_from_cells_are_those_of_the_run(name):
+    run = read_run(ROOT, name)
+    if not run.found: return # recorded before cells were kept
+    kept = {r['system']: r for r in run.record['stages']['6-analyze']['overall']}
+    for r in run.found['overall'].to_dict('records'):
+        for k in ('n', 'open', 'mean', 'low', 'high', 'pct_full', 'post_stratified'): assert r[k] == pytest.approx(kept[r['system']][k], abs=2e-6)
+    facts = run.record['facts']
+    assert facts['dataset']['pairs'] == run.record['stages']['2-dataset']['pairs']
+    card, printed = dataset_card(facts['dataset'], 'x')
+    assert len(printed) > 40 and model_card(facts['model'], 'a/b', system=facts['system'])[1]
+
+
+def test_where_there_are_no_results_it_says_so(tmp_path):
+    with pytest.raises(BadInput, match='in no checkout'): reproduce(tmp_path)
