@@ -50,7 +50,7 @@ bench: $(VENV)/.bench  ## NAME=<name>: one benchmark, written to benchmarks/resu
 docs: $(VENV)/.dev  ## the docs site in _docs/
 	python tools/build_docs.py
 
-readme: $(VENV)/.dev  ## README.md from nbs/index.ipynb
+readme: $(VENV)/.dev  ## README.md from nbs/index.ipynb, and the pages that are made from results
 	python tools/build_docs.py --readme
 
 sync: $(VENV)/.dev  ## export the notebooks into the package and clean them

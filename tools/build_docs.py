@@ -1,4 +1,5 @@
-"""Build the docs site in `_docs/` from the notebooks' stored outputs, or with `--readme` only README.md from the index.
+"""Build the docs site in `_docs/` from the notebooks' stored outputs, or with `--readme` only README.md from the index and
+the pages, pictures and blocks that are made from result files (as `immig reproduce --offline` does).
 
 Nothing is executed. The site is rendered by smalldocs from the folder that nbdev processed and from `_quarto.yml`, so
 that it needs no Quarto; `nbdev_docs` renders the same folder where Quarto is installed. The build fails when a page is
@@ -13,9 +14,12 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import yaml
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
-from nbdev.quarto import nbdev_sidebar, proc_nbs, refresh_quarto_yml
+from nbdev.quarto import proc_nbs, refresh_quarto_yml
+
+from immig_research.reproduce import reproduce
 
 root = Path(__file__).resolve().parent.parent
 
@@ -30,7 +34,8 @@ def outputs_md(cell):
 
 
 def readme():
-    "README.md: the index notebook's prose, code and outputs, without hidden cells."
+    "README.md: the index notebook's prose, code and outputs, without hidden cells; what is made from results first."
+    reproduce(root)
     parts = ['<!-- Made from nbs/index.ipynb by `make readme`; edit that. -->']
     for cell in json.loads((root/'nbs/index.ipynb').read_text(encoding='utf-8'))['cells']:
         source = ''.join(cell['source']).strip()
@@ -66,21 +71,35 @@ def broken_links(site):
             elif anchor and target in pages and anchor not in pages[target].ids: yield f'{page.name}: {ref}'
 
 
+def plain(name): return re.sub(r'^\d+[a-z]?_', '', name)
+
+
+# The six stages lead; the parts of each follow under it. Then the ways to use it, then what it rests on.
+GROUPS = (('Sources', '00'), ('Dataset', '01'), ('Training', '02'), ('Answers', '03'), ('Judge', '04'), ('Analysis', '05'), ('Command line', '06'))
+START = ('index.ipynb', 'tutorial.qmd', 'aws.qmd', 'honesty.qmd')
+FOUND = ('results.qmd', 'benchmarks.qmd', 'data_card.qmd', 'model_card.qmd')
+
+
+def sidebar():
+    "The entries of the site's sidebar: start, the six stages, each with its parts, results."
+    there = sorted(p.name for p in (root/'nbs').iterdir() if p.suffix in ('.ipynb', '.qmd'))
+    stages = [n for n in there if re.match(r'\d\d_', n)]
+    parts = [dict(section=f'Parts: {title.lower()}', contents=[plain(n) for n in there if re.match(rf'{number}[a-z]_', n)]) for title, number in GROUPS]
+    rest = [n for n in there if not re.match(r'\d', n) and n not in START + FOUND]
+    return [*[n for n in START if n in there], dict(section='Stages', contents=[plain(n) for n in stages]),
+            dict(section='Results', contents=[n for n in FOUND if n in there]), *[p for p in parts if p['contents']], *rest]
+
+
 def drop_numbers(cache):
     "Name each page as nbdev's own links do, without the number that orders the notebooks: records.html, not 00a_records.html."
-    sidebar = (cache/'sidebar.yml').read_text(encoding='utf-8') if (cache/'sidebar.yml').exists() else (root/'nbs/sidebar.yml').read_text(encoding='utf-8')
-    for nb in sorted(cache.glob('[0-9]*.ipynb')):
-        plain = re.sub(r'^\d+[a-z]?_', '', nb.name)
-        nb.rename(cache/plain)
-        sidebar = sidebar.replace(nb.name, plain)
-    (cache/'sidebar.yml').write_text(sidebar, encoding='utf-8')
+    for nb in sorted(cache.glob('[0-9]*.ipynb')): nb.rename(cache/plain(nb.name))
+    (cache/'sidebar.yml').write_text(yaml.safe_dump({'website': {'sidebar': {'contents': sidebar()}}}, sort_keys=False), encoding='utf-8')
 
 
 def site():
     "Render the site and check that every notebook has its page."
     cfg = get_config()
     refresh_quarto_yml()
-    nbdev_sidebar.__wrapped__(path=cfg.nbs_path)
     shutil.rmtree(root/'_proc', ignore_errors=True)
     cache = proc_nbs(cfg.nbs_path, n_workers=0, force=True)
     drop_numbers(cache)
@@ -93,7 +112,8 @@ def site():
     base = f'{cfg.doc_host}{cfg.doc_baseurl}/'
     for page in out.glob('*.html'):
         page.write_text(page.read_text(encoding='utf-8').replace(f'href="{base}', 'href="'), encoding='utf-8')
-    missing = [f for f in nbglob(cfg.nbs_path) if not (out/f"{re.sub(r'^[0-9]+[a-z]?_', '', Path(f).stem)}.html").exists()]
+    pages = [*map(Path, nbglob(cfg.nbs_path)), *(root/'nbs').glob('*.qmd')]
+    missing = [f.name for f in pages if not (out/f'{plain(f.stem)}.html').exists()]
     if missing: sys.exit(f'no page for {missing}')
     broken = sorted(set(broken_links(out)))
     if broken: sys.exit(f'{len(broken)} broken links:\n' + '\n'.join(broken[:20]))
