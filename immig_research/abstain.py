@@ -41,7 +41,7 @@ _CUES = dict(
     wording=r'\b(?:full|exact|complete) (?:wording|text)|word for word|\brecite\b|what exact',
     old_year=r'(?<![.§] )\b(?:1[5-8]\d\d|19[0-7]\d)\b(?![(a-z.])', late_year=r'(?<![.§] )\b20(?:2[7-9]|[3-9]\d)\b(?![(a-z])',
     history=r'\bgreat-?(?:great-?)?grand\w+|\b(?:law|rules?|statute) (?:of|in) (?:that year|1\d\d\d)|then in force|as the INS ran|\bin 19[0-8]\d\b.{0,60}\b(?:law|rules?|have to|report|cost|valid)',
-    new_law=r'\bas it stands after\b|\bchange\w*\b.{0,30}\b(?:20\d\d|last|recent)|\b(?:january|february|march|april|may|june|july|august|september|october|november|december) 20\d\d changed',
+    new_law=r'\bas it stands after\b|\b(?:january|february|march|april|may|june|july|august|september|october|november|december) 20\d\d changed|\blaw of \w+ 20\d\d changed',
     play=r'\b(?:poem|rhym\w+|toast|joke|song|recipe|haiku|limerick|lyrics|crossword|bedtime)\b',
     elsewhere=r'\b(?:landlord|lease|alimony|custody of|parking|speeding|mortgage|football|soccer|weather|bitcoin|cook|express entry|schengen|deed|pills?|rifampin|blood pressure|'
         r'income tax|tax (?:day|refund)|under texas law|canad(?:a|ian) (?:give|citizenship|visa)|spanish|who (?:gets|keeps) the house)\b',
@@ -168,6 +168,8 @@ def newest_text(
     return max((d.as_of for d in index.documents.values() if d.as_of), default='')
 
 # %% ../nbs/03g_abstain.ipynb #abstain-decide
+_TELLING = dict(injection='injection', late_year='out_of_date', new_law='out_of_date', play='out_of_scope', person='unanswerable') # No good question has these
+
 def decide(
     index: Index, # From `retrieve.open_index`
     question: str, # As people ask
@@ -182,6 +184,6 @@ def decide(
     if names[0]: return Decision('nonexistent', level, names[0])
     if not hits: return Decision('out_of_scope', 1.0, [])
     if day is not None and check_day(day) > newest_text(index): return Decision('out_of_date', level, [])
-    for cue, reason in (('injection', 'injection'), ('new_law', 'out_of_date')):
+    for cue, reason in _TELLING.items():
         if row[cue]: return Decision(reason, level, [])
     return Decision(reason_of(row), level, names[1]) if level > model['threshold'] else Decision('', level, [])

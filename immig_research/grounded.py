@@ -156,10 +156,11 @@ def answer(
     question: str, # As people ask
     as_of: str | None = None, # ISO date; None for the newest
     k: int = 3, # Passages to quote at most
+    subdomain: str | None = None, # One of `taxonomy.SUBDOMAINS`; None for all
 ) -> Answer: # With checked citations
     "Answer `question` in the words of the sources that were law `as_of` a day, or say why not."
     if as_of is not None: check_day(as_of)
-    hits = search(index, question, max(5, k), as_of)
+    hits = search(index, question, max(5, k), as_of, subdomain=subdomain)
     decision = decide(index, question, hits, as_of)
     kind = 'answered' if not decision.reason else 'corrected' if decision.reason in ('false_premise', 'nonexistent') else 'abstained'
     shown = [] if decision.reason in _BARE or not hits else hits[:enough([h.score for h in hits], most=k)]
