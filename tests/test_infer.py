@@ -101,7 +101,7 @@ def test_a_models_own_settings_do_not_reach_the_text(tmp_path):
 def test_every_row_says_what_made_it(tmp_path):
     I.infer(questions(2), 'toy', tmp_path/'p.jsonl', system='toy', max_new_tokens=6)
     for r in read_jsonl(tmp_path/'p.jsonl', Prediction):
-        assert (r.engine, r.dtype, r.batch_size, r.model, r.as_of) == ('transformers', 'float32', 32, 'toy', '2026-01-01')
+        assert (r.engine, r.dtype, r.batch_size, r.model, r.as_of) == ('transformers', 'float32', 101, 'toy', '2026-01-01')
         assert len(r.model_sha256) == len(r.prompt_sha256) == 64 and r.prompt_tokens > 0 and 0 < r.new_tokens <= 6
         assert r.status == ('truncated' if r.new_tokens == 6 else 'ok')
 
