@@ -40,7 +40,7 @@ def _readable(r):
 # %% ../nbs/05_analysis.ipynb #analysis-readable-rows
 def _overall_text(r):
     name = r['system'] + (' †' if r['flag'] else '')
-    post = '–' if r['open'] else f'{number(r["post_stratified"])} [{_range(r["post_low"], r["post_high"])}]'
+    post = '–' if np.isnan(r['post_stratified']) else f'{number(r["post_stratified"])} [{_range(r["post_low"], r["post_high"])}]'
     return {'system': name, 'judge': r['judge'], **_readable(r), 'post-stratified': post, 'tied': r['tied'] or '–'}
 
 def _paired_text(r):

@@ -77,7 +77,7 @@ def _by_subdomain(train, evaluation):
     "Rows of the card's table of subdomains."
     count = [Counter(subdomain_of(r['immigration_subtopic']) for r in part) for part in (train, evaluation)]
     known = _published_pairs()
-    return [dict(subdomain=s, train=count[0][s], eval=count[1][s], published=known[s]) for s in SUBDOMAINS]
+    return [dict(subdomain=s, train=count[0][s], eval=count[1][s], published=known.get(s)) for s in SUBDOMAINS]
 
 def _kinds(rows):
     count = Counter(r['extraction_type'] for r in rows)

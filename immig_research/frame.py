@@ -125,6 +125,11 @@ def _of_policy(core, s, topic):
     return pick(core, f'Under USCIS policy on {topic}, {core}?', f'According to the USCIS Policy Manual on {topic}, {core}?', f'When it comes to {topic}, {core} under USCIS policy?'
         if count_words(core) < 10 else f'In USCIS policy on {topic}, {core}?')
 
+# %% ../nbs/01j_frame.ipynb #frame-rules
+def _of_rules(core, s, topic):
+    "A question of any other rules, which cites their paragraph: a regulation, or the rules of another field."
+    return pick(core, f'Under {s.cite}, {core}?', f'According to {s.cite}, {core}?', f'{upper_first(core)} under {s.cite}?')
+
 # %% ../nbs/01j_frame.ipynb #frame-frame
 _LEANING = re.compile(r' (?:therefore|thus|also|then|however|additionally|nonetheless|further|currently) ')
 ASKED_WHOLE = ('statistics', 'civics_test', 'form_index', 'decision') # Sources whose questions name their subject themselves
@@ -136,5 +141,6 @@ def frame(
     "Put `core` into words that say which law, form or policy `s` belongs to."
     core = re.sub(r'[.,;]"', '"', _LEANING.sub(' ', core))
     if s.kind == 'row' or s.cite in core or 'USCIS policy' in core or 'USCIS rules' in core or s.source in ASKED_WHOLE: return upper_first(core) + '?'
-    of = _of_form if s.name else _of_statute if s.source == 'statute' else _of_policy
+    if s.name: of = _of_form
+    else: of = {'statute': _of_statute, 'policy_manual': _of_policy, 'policy_alert': _of_policy}.get(s.source, _of_rules)
     return of(core, s, _untold(s, core))

@@ -116,8 +116,8 @@ def eval_target(
     n: int, # Pairs of that stratum in train and eval together
 ) -> int: # Pairs wanted in eval; at most half of `n`
     "The size of the eval stratum `subdomain` when there are `n` pairs in all."
-    if subdomain not in PUBLISHED_EVAL: raise BadInput(f'subdomain must be one of {", ".join(SUBDOMAINS)}; got {subdomain!r}')
-    published = PUBLISHED_EVAL[subdomain]
+    if subdomain not in SUBDOMAINS: raise BadInput(f'subdomain must be one of {", ".join(SUBDOMAINS)}; got {subdomain!r}')
+    published = PUBLISHED_EVAL.get(subdomain, n) # Another field has no published count: 15 %, at least 8
     return min((n + 1) // 2, max(min(8, published), min(published, -(-15 * n // 100))))
 
 # %% ../nbs/01d_split.ipynb #split-pairs

@@ -17,11 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .audit import judge_mark
 from .estimate import TOP, alike, bounds, holm, mean_interval, paired_difference, post_stratified_mean, wilson
 from .facts_judge import weighted_kappa
-from .judge import seed_results
-from .published import published_population, published_subdomains, published_table, same_family
+from .judge import is_kin, seed_results
+from .published import published_population, published_subdomains, published_table
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, read_jsonl, write_atomic
 from .report import clean_text, reading
 from .store import sample_store
@@ -153,10 +152,10 @@ def _summary(part):
 
 # %% ../nbs/05f_tables.ipynb #tables-post
 def _post(part, population):
-    "The post-stratified columns; nothing while cells are open."
+    "The post-stratified columns; nothing while cells are open, or where a subdomain's size is not known."
     names = ('post_stratified', 'post_low', 'post_high')
-    if part.score.isna().any(): return dict.fromkeys(names, float('nan'))
     weights = population or published_population()
+    if part.score.isna().any() or not set(part.subdomain) <= set(weights): return dict.fromkeys(names, float('nan'))
     e = post_stratified_mean(part.score, list(part.subdomain), weights=weights, clusters=list(part.source_doc_id))
     return dict(zip(names, (e.mean, e.low, e.high)))
 
@@ -164,13 +163,13 @@ def _post(part, population):
 def overall_table(
     found:pd.DataFrame, # From `cells`
     *,
-    population:dict|None=None, # Subdomain -> size; None: the published eval split's
+    population:dict|None=None, # Subdomain -> size; None: the published eval split's, where it has these subdomains
 ) -> pd.DataFrame: # A row a system and judge; means in points of 3, shares in %
     "The card's overall table of `found`; post-stratified to `population`, intervals by source document."
     rows = []
     for (system, judge), part in found.groupby(['system', 'judge']):
-        flag = 'judge' if same_family(judge, system) else ''
-        rows.append(dict(system=system, judge=judge, **_summary(part), **_post(part, population), flag=flag, audit=judge_mark(judge)))
+        flag = 'judge' if is_kin(judge, system) else ''
+        rows.append(dict(system=system, judge=judge, **_summary(part), **_post(part, population), flag=flag))
     return pd.DataFrame(rows).round(6)
 
 # %% ../nbs/05f_tables.ipynb #tables-subdomain-table
