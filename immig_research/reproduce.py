@@ -62,8 +62,8 @@ def _read_run(path, scores, hashes):
 def runs(
     root:Path, # A checkout
 ) -> list: # Names, sorted
-    "The recorded runs of the checkout `root`."
-    return sorted(p.stem for p in (root/'results').glob('*.json'))
+    "The recorded runs of the checkout `root`: result files that have the stages of a run."
+    return sorted(p.stem for p in (root/'results').glob('*.json') if 'stages' in json.loads(p.read_text(encoding='utf-8')))
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-headline
 def _overall(run):
@@ -127,7 +127,10 @@ def _show(value):
     if isinstance(value, list): return ', '.join(map(_show, value))
     return str(value).replace('|', '\\|').replace('\n', ' ')
 
-def _is_rows(value): return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+def _as_rows(value):
+    "The rows of a list of dicts, or of a dict of dicts with its keys first; None for anything else."
+    if isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()): return [dict(name=k, **v) for k, v in value.items()]
+    return value if isinstance(value, list) and value and all(isinstance(v, dict) for v in value) else None
 
 def _rows_table(rows):
     "A table with the columns of all `rows`; one that is empty throughout is left out."
@@ -138,17 +141,17 @@ def _rows_table(rows):
 # %% ../nbs/05h_reproduce.ipynb #reproduce-bench-section
 _HEAD = ('date', 'commit', 'machine', 'versions')
 
+def _told(result, names): return '. '.join(f'{k.replace("_", " ")}: {_show(result[k])}' for k in names if result.get(k) not in (None, '', [], {}))
+
 def bench_section(
     name:str, # The benchmark's name
     result:dict, # What benchmarks/results/NAME.json holds
 ) -> str: # A section of Markdown
     "The result of the benchmark `name`, all of it."
-    parts = [f'## {name}', '. '.join(_show(result[k]) for k in ('note',) if result.get(k))]
-    parts += ['. '.join(f'{k}: {_show(result[k])}' for k in _HEAD if result.get(k)) + '.']
-    for key, value in result.items():
-        if key in (*_HEAD, 'name', 'note'): continue
-        title = [] if key == 'rows' else [f'### {key.replace("_", " ")}']
-        parts += [*title, _rows_table(value) if _is_rows(value) else _show(value)]
+    rest = [k for k in result if k not in (*_HEAD, 'name', 'note')]
+    tables = {k: _as_rows(result[k]) for k in rest if _as_rows(result[k])}
+    parts = [f'## {name}', result.get('note', ''), _told(result, _HEAD), _told(result, [k for k in rest if k not in tables])]
+    for key, rows in tables.items(): parts += [*([] if key == 'rows' else [f'### {key.replace("_", " ")}']), _rows_table(rows)]
     return '\n\n'.join(p for p in parts if p)
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-block-kinds
@@ -237,7 +240,9 @@ def results_page(
     "The tables and figures of all recorded runs of `root`."
     intro = ('Scores run from 0 (wrong) to 3 (fully correct); intervals are at 95 % and redraw whole source documents. Each run has its own questions and its own judge: compare '
              'systems within a run, not across runs. Every figure below is made from `results/`; `immig reproduce --offline` makes it again.')
-    return _page('Results', 'What came out of the recorded runs.', intro, *(run_section(read_run(root, name)) for name in runs(root)), _published_section())
+    others = [p for p in sorted((root/'results').glob('*.json')) if p.stem not in runs(root)]
+    sections = [run_section(read_run(root, name)) for name in runs(root)] + [bench_section(p.stem, json.loads(p.read_text(encoding='utf-8'))) for p in others]
+    return _page('Results', 'What came out of the recorded runs.', intro, *sections, _published_section())
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-benchmarks-page
 def benchmarks_page(

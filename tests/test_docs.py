@@ -1,0 +1,75 @@
+"The docs' own words: the tutorial is what its files are, and works as written."
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from immig_research.cli import COMMANDS, parser_of
+
+ROOT = Path(__file__).resolve().parents[1]
+OWN = ROOT/'tests'/'data'/'own_domain'
+PAGES = sorted((ROOT/'nbs').glob('*.qmd'))
+TUTORIAL = (ROOT/'nbs'/'tutorial.qmd').read_text(encoding='utf-8')
+
+
+def commands(text):
+    "The `immig` commands of a page's bash blocks, lines joined."
+    blocks = '\n'.join(re.findall(r'```bash\n(.*?)```', text, re.S)).replace('\\\n', ' ')
+    return [line.strip() for line in blocks.splitlines() if line.strip().startswith('immig ')]
+
+
+def test_the_tutorials_files_are_those_that_are_tested():
+    shown = dict(re.findall(r'```\{\.\w+ filename="([^"]+)"\}\n(.*?)\n```', TUTORIAL, re.S))
+    assert set(shown) == {'texts/4-fishing.md', 'taxonomy.json', 'read_texts.py'}
+    for name, text in shown.items(): assert (OWN/name).read_text(encoding='utf-8').rstrip('\n') == text, name
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: p.stem)
+def test_every_command_of_a_page_exists(page):
+    for line in commands(page.read_text(encoding='utf-8')):
+        words = line.split('#')[0].split()[1:] if ' # ' in line else line.split()[1:]
+        assert words[0] in COMMANDS, line
+        parser_of(words[0]).parse_args(words[1:])
+
+
+def test_another_field_has_its_own_parts(tmp_path):
+    "Corpus, dataset, tables and a dry run of publishing for the tutorial's field, each as a command of its own, without a model."
+    env = {**os.environ, 'IMMIG_TAXONOMY': str(OWN/'taxonomy.json'), 'PYTHONPATH': str(ROOT)}
+
+    def do(*words):
+        done = subprocess.run([sys.executable, *map(str, words)], cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-1500:]
+        return done.stdout
+
+    immig = '-c', 'import sys; from immig_research.cli import main; sys.exit(main())'
+    assert do(OWN/'read_texts.py', OWN/'texts', 'corpus') == '5 documents\n'
+    told = do(*immig, 'dataset', 'build', '--corpus', 'corpus', '--out', 'dataset')
+    assert 'certificate        True' in told and 'berths' in told and 'asylum' not in told
+    questions = (tmp_path/'dataset'/'eval.jsonl').read_text() + (tmp_path/'dataset'/'train.jsonl').read_text()
+    assert 'USCIS' not in questions and 'U.S. immigration' not in questions and 'Harbour Rules' in questions
+    code = ('import json\nfor name in ("base", "tuned"):\n  rows = [json.loads(x) for x in open("dataset/eval.jsonl")]\n'
+            '  open(f"{name}.jsonl", "w").writelines(json.dumps(dict(qa_id=r["qa_id"], system=name, prediction=r["answer"] if name == "tuned" else "No.")) + "\\n" for r in rows)\n')
+    do('-c', code)
+    do(*immig, 'judge', '--questions', 'dataset/eval.jsonl', '--predictions', 'base.jsonl', 'tuned.jsonl', '--out', 'run')
+    do(*immig, 'analyze', '--questions', 'dataset/eval.jsonl', '--judgments', 'run/judgments.jsonl', '--predictions', 'base.jsonl', 'tuned.jsonl', '--out', 'run')
+    page = (tmp_path/'run'/'tables.md').read_text()
+    assert '| berths' in page and '| fishing' in page and 'nan' not in page.split('## Published')[0]
+    do(*immig, 'publish', 'dataset', '--repo', 'me/harbour-rules', '--source', 'dataset', '--corpus', 'corpus', '--out', 'hub', '--dry-run')
+    assert '| berths |' in (tmp_path/'hub'/'README.md').read_text()
+
+
+@pytest.mark.slow
+def test_the_tutorial_works_as_written(tmp_path):
+    "Every command of the tutorial in order, with the embedded model, in a folder that has only the tutorial's files."
+    for name in ('taxonomy.json', 'read_texts.py'): shutil.copy(OWN/name, tmp_path/name)
+    shutil.copytree(OWN/'texts', tmp_path/'texts')
+    blocks = [b for b in re.findall(r'```bash\n(.*?)```', TUTORIAL, re.S) if 'pip install' not in b]
+    script = 'set -e\npython() { "$PYTHON" "$@"; }\nimmig() { "$PYTHON" -c "import sys; from immig_research.cli import main; sys.exit(main())" "$@"; }\n' + '\n'.join(blocks)
+    env = {**os.environ, 'PYTHON': sys.executable, 'PYTHONPATH': str(ROOT), 'IMMIG_DATA': os.environ.get('IMMIG_DATA', str(ROOT/'data_local')), 'HF_HUB_OFFLINE': '1'}
+    done = subprocess.run(['bash', '-c', script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=3600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path/'run'/'report.html').is_file() and (tmp_path/'hub'/'croissant.json').is_file() and (tmp_path/'review').is_dir()
