@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['ENDED', 'BatchPlace', 'batch_place', 'Shard', 'make_shard', 'spread', 'find_job', 'submit', 'watch', 'parse_result',
-           'read_results', 'collect', 'open_shards', 'BedrockBatch', 'begin', 'finish']
+           'read_results', 'collect', 'open_shards', 'next_shard', 'BedrockBatch', 'begin', 'finish']
 
 # %% ../nbs/01x_batch.ipynb #batch-imports
 import json
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastcore.basics import patch
@@ -28,8 +28,8 @@ from .records import BadInput, content_hash
 @dataclass(frozen=True)
 class BatchPlace:
     "Where batches lie, and what Bedrock asks of them."
-    s3: str                    # s3://BUCKET/PREFIX that input and output go under
-    role: str                  # ARN of the role that lets Bedrock read and write there
+    s3: str = field(repr=False) # s3://BUCKET/PREFIX that input and output go under; never shown
+    role: str = field(repr=False) # ARN of the role that lets Bedrock read and write there; never shown
     at_least: int = 100        # Records of a job; a quota of the model
     at_most: int = 10_000      # Records of a job; a quota of the model
     hours: int = 24            # After which a job expires; 24-168
@@ -101,7 +101,7 @@ def _again(do, sleep):
         except (ClientError, BotoCoreError) as e:
             failure = aws_failure(e)
             if failure.rule.fatal or attempt >= failure.rule.tries: raise failure from None
-            sleep(max(failure.wait or 0, backoff('batch', attempt)))
+            sleep(max(min(failure.wait or 0, 120.0), backoff('batch', attempt)))
 
 # %% ../nbs/01x_batch.ipynb #batch-find-job
 def find_job(
@@ -153,7 +153,8 @@ def parse_result(
     "The record in `line`, where it has an output."
     try: row = json.loads(line)
     except ValueError: return []
-    return [(row['recordId'], row['modelOutput'])] if isinstance(row, dict) and row.get('modelOutput') and 'recordId' in row else []
+    whole = isinstance(row, dict) and isinstance(row.get('recordId'), str) and isinstance(row.get('modelOutput'), dict)
+    return [(row['recordId'], row['modelOutput'])] if whole else []
 
 # %% ../nbs/01x_batch.ipynb #batch-results
 def read_results(
@@ -173,7 +174,7 @@ def read_results(
 def collect(
     engine, # A `BedrockBatch`
     shard: Shard, # Whose job is over
-    run, # Has `journal`
+    run, # Has `stands`, `keep`
     requests: dict, # key -> request
 ) -> int: # Replies that are new in the journal
     "Put the results of `shard` into the journal of `run`."
@@ -184,17 +185,32 @@ def collect(
         try: reply = read_converse(requests[key], output)
         except CallFailed: continue # no reply in it: missing
         reply.key, reply.engine, reply.via = key, engine.name, 'batch'
-        run.journal.put(reply); new += 1
+        run.keep(reply); new += 1
     return new
 
 # %% ../nbs/01x_batch.ipynb #batch-book
+def _last_rows(log):
+    "The last row of each shard in `log`."
+    log.seen = 0
+    return {row['key']: row for *_, row in new_rows(log)}
+
 def open_shards(
     log: AppendLog, # The file *.batch.jsonl
 ) -> list: # Shards without data
     "The shards that were begun and not finished."
-    rows, log.seen = {}, 0
-    for *_, row in new_rows(log): rows[row['key']] = row
-    return [Shard(token, tuple(row['keys'])) for token, row in rows.items() if 'keys' in row]
+    return [Shard(token, tuple(row['keys'])) for token, row in _last_rows(log).items() if 'keys' in row]
+
+# %% ../nbs/01x_batch.ipynb #batch-next-shard
+def next_shard(
+    engine, # A `BedrockBatch`
+    items: list, # (key, request), sorted by key
+    log: AppendLog, # The file *.batch.jsonl
+) -> Shard: # With its data
+    "The input for `items` in the first round whose job is not over: a name is never used for a second job."
+    ended = {token for token, row in _last_rows(log).items() if 'ended' in row}
+    round = 1
+    while (shard := make_shard(items, engine.model, round, engine.structured)).token in ended: round += 1
+    return shard
 
 # %% ../nbs/01x_batch.ipynb #batch-engine
 class BedrockBatch(Bedrock):
@@ -206,6 +222,11 @@ class BedrockBatch(Bedrock):
     ):
         "Ask for `model` in batches that lie at `place`."
         super().__init__(model, **options); self.place = place
+    def via(self,
+        n: int, # Requests that are left to ask
+    ) -> str: # 'batch', or '' where they are too few for one
+        "How `n` requests are asked first."
+        return 'batch' if n >= self.place.at_least else ''
 
 # %% ../nbs/01x_batch.ipynb #batch-begin
 def begin(
@@ -230,9 +251,11 @@ def finish(
     arn = _again(lambda: submit(engine, shard), run.sleep)
     status, message = watch(engine, arn, run.sleep, len(shard.keys)) if arn else ('Expired', '')
     new = _again(lambda: collect(engine, shard, run, requests), run.sleep) if arn and status != 'Failed' else 0
-    for key in shard.keys:
+    settled = [key for key in shard.keys if status == 'Failed' or key in requests or run.stands(key)]
+    for key in settled:
         if run.journal.out[key] > 0: run.journal.unsend(key)
-    append_row(log, dict(key=shard.token, ended=status))
+    if len(settled) == len(shard.keys): append_row(log, dict(key=shard.token, ended=status))
+    if status == 'Stopped': raise CallFailed('stopped', f'somebody stopped the batch {shard.job}')
     if status != 'Failed': return new
     if 'minimum' in message.lower(): return None
     raise CallFailed('invalid', f'the batch {shard.job} failed: {message}')
@@ -246,12 +269,12 @@ def fill(self:BedrockBatch,
     "Fill the journal of `run` with replies to `requests`."
     log = AppendLog(run.journal.path.with_suffix('.batch.jsonl'))
     try:
-        begun = [shard for shard in open_shards(log) if all(key in requests or run.stands(key) for key in shard.keys)]
+        begun = [shard for shard in open_shards(log) if any(key in requests for key in shard.keys)]
         new = sum(finish(self, shard, run, requests, log) or 0 for shard in begun)
-        for n in range(1, self.place.rounds + 1):
+        for _ in range(self.place.rounds):
             parts = spread([(k, r) for k, r in requests.items() if not run.stands(k)], self.place)
-            shards = [make_shard(part, self.model, n, self.structured) for part in parts]
             run.ledger.reserve_all({k: most_usage(r) for part in parts for k, r in part}, (self.name, 'batch'))
+            shards = [next_shard(self, part, log) for part in parts]
             for shard in shards: begin(self, shard, run, log)
             done = [finish(self, shard, run, requests, log) for shard in shards]
             new += sum(d or 0 for d in done)

@@ -80,7 +80,8 @@ _BY_CODE = dict(ThrottlingException='throttled', ModelNotReadyException='not_rea
     InternalServerException='unavailable', InternalFailure='unavailable', InternalDependencyException='unavailable', ModelTimeoutException='model_timeout',
     ModelErrorException='model_error', ModelError='model_error', ValidationException='invalid', ValidationError='invalid', AccessDeniedException='denied',
     UnrecognizedClientException='denied', ExpiredTokenException='denied', InvalidSignatureException='denied', AccessDenied='denied', InvalidAccessKeyId='denied', InvalidClientTokenId='denied',
-    ResourceNotFoundException='not_found', NoSuchBucket='not_found', ServiceQuotaExceededException='quota', ConflictException='unavailable', SlowDown='throttled')
+    ResourceNotFoundException='not_found', NoSuchBucket='not_found', ServiceQuotaExceededException='quota', ConflictException='unavailable',
+    SlowDown='throttled', ExpiredToken='denied', RequestTimeTooSkewed='denied', SignatureDoesNotMatch='denied')
 _BY_STATUS = {400: 'invalid', 401: 'denied', 403: 'denied', 404: 'not_found', 408: 'model_timeout', 413: 'too_long', 424: 'model_error', 429: 'throttled'}
 _BY_ERROR = dict(ReadTimeoutError='timeout', ConnectTimeoutError='connection', EndpointConnectionError='connection', ConnectionClosedError='torn',
     ResponseStreamingError='torn', IncompleteReadError='torn', ResponseParserError='torn', HTTPClientError='connection', ProxyConnectionError='connection',

@@ -8,9 +8,10 @@ __all__ = ['STATUSES', 'OPEN', 'KINDS', 'STOPS', 'Request', 'family_of', 'Usage'
 
 # %% ../nbs/01p_calls.ipynb #calls-imports
 import json
+import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -25,14 +26,17 @@ class Request:
     max_tokens: int = 400      # At most so many new tokens; at least 1
     temperature: float | None = 0.0 # 0 picks the likeliest token; None leaves it to the provider
     top_p: float | None = None # Share of the probability to draw from, 0-1; None leaves it to the provider
-    stop: tuple = ()           # Texts that end the answer
+    stop: tuple = ()           # A text, or texts, that end the answer; kept as a tuple
     seed: int | None = None    # Of the draw, where the provider has one
     schema: dict | None = None # JSON schema that the answer must fulfil; None for plain text
     repeat: int = 0            # Counts calls that are the same in all else
     def __post_init__(self):
         chat = [dict(role='user', content=self.messages)] if isinstance(self.messages, str) else [dict(m) for m in self.messages]
         if chat and chat[0].get('role') == 'system' and not self.system: object.__setattr__(self, 'system', chat.pop(0)['content'])
-        object.__setattr__(self, 'messages', tuple(chat)); object.__setattr__(self, 'stop', tuple(self.stop))
+        object.__setattr__(self, 'messages', tuple(chat))
+        object.__setattr__(self, 'stop', (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
+        for name in ('temperature', 'top_p'): # 0 and 0.0 are one request, so they must have one key
+            if getattr(self, name) is not None: object.__setattr__(self, name, float(getattr(self, name)))
         _check_request(self)
 
 # %% ../nbs/01p_calls.ipynb #calls-check
@@ -44,6 +48,9 @@ def _check_request(r):
     if not r.messages or r.messages[-1]['role'] != 'user': raise BadInput('messages must end with one of the user: add the question')
     if r.max_tokens < 1: raise BadInput(f'max_tokens must be at least 1, got {r.max_tokens}')
     if r.temperature is not None and not 0 <= r.temperature <= 2: raise BadInput(f'temperature must be 0-2 or None, got {r.temperature}')
+    if r.top_p is not None and not 0 < r.top_p <= 1: raise BadInput(f'top_p must be above 0 and at most 1, or None, got {r.top_p}')
+    if not all(isinstance(s, str) and s for s in r.stop): raise BadInput(f'stop must hold texts that are not empty, got {r.stop!r}')
+    if r.schema is not None: _validator(json.dumps(r.schema, sort_keys=True)) # before anything is paid for
 
 # %% ../nbs/01p_calls.ipynb #calls-family
 _FAMILIES = dict(anthropic='anthropic|claude', meta='meta\\.|llama', openai='openai\\.|gpt|\\bo[134]\\b', mistral='mistral|mixtral|ministral',
@@ -125,6 +132,7 @@ KINDS = dict(
     denied=Kind(fatal=True),               # 401, 403, or no credentials
     not_found=Kind(fatal=True),            # 404: no such model
     quota=Kind(fatal=True),                # The account has no credit left
+    stopped=Kind(fatal=True),              # Somebody stopped the batch
     missing=Kind(fatal=True))              # A replay has no such call
 
 # %% ../nbs/01p_calls.ipynb #calls-failed
@@ -150,12 +158,15 @@ _SECRETS = [(re.compile(pattern, re.I), word) for pattern, word in [
     (r'arn:[\w-]+:[^\s"\',;)]+', '[arn]'), (r'\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{12,}', '[access key]'), (r'\bsk-[\w*.-]{6,}|\bABSK[\w+/=]{16,}', '[api key]'),
     (r'bearer\s+[\w.~+/=-]{8,}', '[token]'), (r'(?:(?<=\D)|^)\d{12}(?=\D|$)', '[account]'), (r'\bs3://[^\s"\',;)]+', '[s3 path]'),
     (r'\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b', '[request id]'), (r'\b(?:req|org|chatcmpl|msg|proj)[-_][A-Za-z0-9]{12,}', '[request id]')]]
+_KEY_VARIABLES = ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_BEARER_TOKEN_BEDROCK', 'OPENAI_API_KEY', 'IMMIG_API_KEY', 'HF_TOKEN')
 _VOLATILE = {'ResponseMetadata', 'metrics', 'id', 'created', 'request_id', '_request_id', 'trace', 'performanceConfig'}
 
 def scrub_text(
     text: str, # A message of a provider
 ) -> str: # Without identifiers
     "Replace what names an account, a key, an ARN or a request in `text`."
+    for value in (os.environ.get(name, '') for name in _KEY_VARIABLES):
+        if len(value) >= 8: text = text.replace(value, '[api key]') # a shorter one may be a plain word
     for pattern, word in _SECRETS: text = pattern.sub(word, text)
     return text
 
@@ -170,26 +181,50 @@ def scrub(
 # %% ../nbs/01p_calls.ipynb #calls-json
 def _no_constant(name): raise ValueError(f'{name} is no JSON')
 
+def _finite(digits):
+    "The number that `digits` write; `1e999` would be infinite, which a journal can't hold as JSON."
+    number = float(digits)
+    if number in (float('inf'), float('-inf')): raise ValueError(f'{digits} is no number')
+    return number
+
 # %% ../nbs/01p_calls.ipynb #calls-read-json
 def read_json(
     text: str, # What the model wrote
 ): # The value; ValueError where there is none
     "The JSON value in `text`."
-    decoder = json.JSONDecoder(parse_constant=_no_constant)
+    decoder = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
     try: return decoder.decode(text.strip())
+    except RecursionError: raise ValueError(f'no JSON in {text[:80]!r} (nested too deep)') from None
     except ValueError as e: first = e
     for start in re.finditer(r'[{\[]', text):
         try: return decoder.raw_decode(text, start.start())[0]
         except ValueError: continue
+        except RecursionError: break
     raise ValueError(f'no JSON in {text[:80]!r} ({first})')
+
+# %% ../nbs/01p_calls.ipynb #calls-schema-refs
+def _refs(schema):
+    "All references in `schema`, at any depth."
+    if isinstance(schema, dict):
+        if isinstance(schema.get('$ref'), str): yield schema['$ref']
+        for value in schema.values(): yield from _refs(value)
+    elif isinstance(schema, list):
+        for value in schema: yield from _refs(value)
 
 # %% ../nbs/01p_calls.ipynb #calls-validate
 @lru_cache(maxsize=64)
 def _validator(schema):
     import jsonschema
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
     schema = json.loads(schema)
-    try: jsonschema.Draft202012Validator.check_schema(schema)
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+        resolver = Registry().with_resource('', DRAFT202012.create_resource(schema)).resolver()
+        for ref in _refs(schema): resolver.lookup(ref)
     except jsonschema.SchemaError as e: raise BadInput(f'schema is no JSON schema: {e.message}') from None
+    except Unresolvable as e: raise BadInput(f'schema is no JSON schema: it refers to {e.ref!r}, which it does not hold: put it under $defs') from None
     return jsonschema.Draft202012Validator(schema)
 
 # %% ../nbs/01p_calls.ipynb #calls-schema-trouble
@@ -203,7 +238,7 @@ def schema_trouble(
 
 # %% ../nbs/01p_calls.ipynb #calls-stops
 STOPS = dict(
-    ok=('end_turn', 'stop_sequence', 'stop', 'eos_token', 'eos', 'tool_use'),
+    ok=('end_turn', 'stop_sequence', 'stop', 'eos_token', 'eos', 'tool_use', 'tool_calls', 'function_call'),
     truncated=('max_tokens', 'length', 'model_context_window_exceeded'),
     refused=('guardrail_intervened', 'content_filtered', 'content_filter', 'refusal'),
     malformed=('malformed_model_output', 'malformed_tool_use'))
@@ -218,7 +253,8 @@ def read_reply(
     raw=None, # The provider's reply as JSON values
 ) -> Reply: # Without key and engine, which the run knows
     "The reply that `text` and `stop_reason` make to `request`."
-    status = _STATUS_OF.get(stop_reason)
+    status = _STATUS_OF.get(stop_reason) if isinstance(stop_reason, str) else None
+    if any(not isinstance(n, int) or n < 0 for n in asdict(usage).values()): raise CallFailed('torn', f'no counts of tokens: {usage}')
     if status is None: raise CallFailed('torn', f'unknown stop reason {stop_reason!r}; known are {", ".join(_STATUS_OF)}')
     reply = Reply('', status, text, stop_reason=stop_reason, usage=usage, raw=scrub(raw))
     if status == 'malformed': reply.error = 'no JSON'

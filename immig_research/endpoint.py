@@ -46,7 +46,7 @@ def read_inputs(
     "The reply in `raw`."
     said = raw[0] if isinstance(raw, list) and raw else raw
     if not isinstance(said, dict) or not isinstance(said.get('generated_text'), str): raise CallFailed('torn', f'no generated_text in the reply: {str(raw)[:200]}')
-    details = said.get('details') or {}
+    details = said['details'] if isinstance(said.get('details'), dict) else {}
     new = details.get('generated_tokens') or len(tokenizer.encode(said['generated_text'], add_special_tokens=False))
     stop = details.get('finish_reason') or ('length' if new >= request.max_tokens else 'stop')
     reply = read_reply(request, said['generated_text'].strip(), stop, Usage(len(tokenizer.encode(text, add_special_tokens=False)), new), said)

@@ -6,6 +6,7 @@
 __all__ = ['AppendLog', 'alone', 'append_row', 'new_rows', 'Claims', 'Journal']
 
 # %% ../nbs/01q_journal.ipynb #journal-imports
+import errno
 import fcntl
 import json
 import os
@@ -111,30 +112,56 @@ class Claims:
         path: str | Path, # The file of claims; it stays empty
     ):
         "Open the file at `path`; use `Claims.at`, since a process must open it once only."
-        self.fd, self.held, self.turn, self.pid = os.open(path, os.O_RDWR | os.O_CREAT, 0o644), set(), threading.Lock(), os.getpid()
+        self.path, self.fd, self.pid, self.users = Path(path), os.open(path, os.O_RDWR | os.O_CREAT, 0o644), os.getpid(), 0
+        self.held, self.turn = set(), threading.Lock()
     @classmethod
     def at(cls,
         path: str | Path, # The file of claims
-    ): # The one `Claims` of this process for that file
+    ): # The one `Claims` of this process for that file; to be closed once for each call
         "The claims of the file at `path`."
         with cls._guard:
             where = os.path.realpath(path)
-            if where not in cls._of or cls._of[where].pid != os.getpid() or not os.path.exists(where): cls._of[where] = cls(where)
+            if where not in cls._of or not cls._of[where].current(): cls._of[where] = cls(where)
+            cls._of[where].users += 1
             return cls._of[where]
-    def take(self,
-        key: str, # 64 hex digits
-    ) -> bool: # False where somebody else is at it
-        "Claim `key`."
-        with self.turn:
-            if key in self.held: return False
-            try: fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:15], 16))
-            except OSError: return False
-            self.held.add(key); return True
-    def give(self,
-        key: str, # One that was taken
-    ):
-        "Let go of `key`."
-        with self.turn: self.held.discard(key); fcntl.lockf(self.fd, fcntl.LOCK_UN, 1, int(key[:15], 16))
+    def current(self) -> bool: # False in a fork, and where the file was deleted
+        "Whether these are this process's claims of the file that stands at its path now."
+        try: return self.pid == os.getpid() and os.path.samestat(os.fstat(self.fd), os.stat(self.path))
+        except FileNotFoundError: return False
+
+# %% ../nbs/01q_journal.ipynb #journal-claims-take
+_TAKEN = (errno.EACCES, errno.EAGAIN) # What a lock says that another process holds
+
+@patch
+def take(self:Claims,
+    key: str, # 64 hex digits
+) -> bool: # False where somebody else is at it
+    "Claim `key`."
+    with self.turn:
+        if key in self.held: return False
+        try: fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(key[:15], 16))
+        except OSError as e:
+            if e.errno in _TAKEN: return False
+            raise
+        self.held.add(key); return True
+
+# %% ../nbs/01q_journal.ipynb #journal-claims-give
+@patch
+def give(self:Claims,
+    key: str, # One that was taken
+):
+    "Let go of `key`."
+    with self.turn: self.held.discard(key); fcntl.lockf(self.fd, fcntl.LOCK_UN, 1, int(key[:15], 16))
+
+# %% ../nbs/01q_journal.ipynb #journal-claims-close
+@patch
+def close(self:Claims):
+    "Say that one who called `Claims.at` is done; after the last one the file is closed."
+    with Claims._guard:
+        self.users -= 1
+        if self.users: return
+        if Claims._of.get(str(self.path)) is self: del Claims._of[str(self.path)]
+        os.close(self.fd)
 
 # %% ../nbs/01q_journal.ipynb #journal-journal
 class Journal:
@@ -151,6 +178,7 @@ class Journal:
         self.turn = threading.RLock(); self.refresh()
     def close(self):
         "Close the files."
+        if self.replies.fd is not None: self.claims.close()
         self.replies.close(); self.sent.close()
     def __enter__(self): return self
     def __exit__(self, *args): self.close()

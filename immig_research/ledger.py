@@ -28,13 +28,13 @@ class Price:
     "US dollars for a million tokens, as of a day."
     input: float
     output: float
-    cache_read: float = 0.0
-    cache_write: float = 0.0
+    cache_read: float
+    cache_write: float
     batch: float = 1.0         # Share of the price that a batch pays
     as_of: str = ''            # ISO date on which the table was read
     source: str = ''           # The page it was read from
 
-FREE = Price(0.0, 0.0, source='runs on this machine')
+FREE = Price(0.0, 0.0, 0.0, 0.0, source='runs on this machine')
 
 # %% ../nbs/01r_ledger.ipynb #ledger-read-prices
 def read_prices(
@@ -43,9 +43,17 @@ def read_prices(
     "The price table at `path`."
     path = Path(path or os.environ.get('IMMIG_PRICES') or Path(immig_research.__file__).parent/'data'/'prices.json')
     if not path.is_file(): raise BadInput(f'no price table at {path}: mend the path, or unset IMMIG_PRICES')
-    table = json.loads(path.read_text(encoding='utf-8'))
-    if 'as_of' not in table or 'models' not in table: raise BadInput(f'{path.name} is no price table: it needs as_of and models')
+    try: table = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as e: raise BadInput(f'{path.name} is no price table: it is no JSON ({e})') from None
+    if not isinstance(table, dict) or 'as_of' not in table or 'models' not in table: raise BadInput(f'{path.name} is no price table: it needs as_of and models')
+    for engine, row in table['models'].items(): _check_prices(path, engine, row)
     return table
+
+def _check_prices(path, engine, row):
+    "`BadInput` where the `row` of `engine` is no price."
+    for name in ('input', 'output', 'cache_read', 'cache_write'):
+        amount = row.get(name, 0.0 if name.startswith('cache') else None)
+        if not isinstance(amount, int | float) or not 0 <= amount < float('inf'): raise BadInput(f'{path.name}: {name} of {engine} must be dollars for a million tokens, got {amount!r}')
 
 # %% ../nbs/01r_ledger.ipynb #ledger-find-price
 _LOCAL = re.compile(r'(local|scripted):|openai:https?://(127\.0\.0\.1|localhost|\[::1\])[:/#]')
@@ -61,7 +69,8 @@ def find_price(
     row = table['models'].get(engine) or (table['models'].get('bedrock:' + parts['model']) if parts else None)
     if row is None: return None
     factor = table.get('regional', 1.0) if parts and parts['where'] != 'global' and engine not in table['models'] else 1.0
-    amounts = {k: round(row.get(k, 0.0) * factor, 6) for k in ('input', 'output', 'cache_read', 'cache_write')}
+    full = dict(row, cache_read=row.get('cache_read', row['input']), cache_write=row.get('cache_write', row['input']))
+    amounts = {name: round(full[name] * factor, 6) for name in ('input', 'output', 'cache_read', 'cache_write')}
     return Price(**amounts, batch=table.get('batch', 1.0), as_of=table['as_of'], source=row.get('source', ''))
 
 # %% ../nbs/01r_ledger.ipynb #ledger-dollars
@@ -85,7 +94,7 @@ def most_usage(
     cached: bool = False, # Whether the engine writes to a prompt cache, which costs more than reading
 ) -> Usage: # An upper bound
     "The most tokens that `request` can use."
-    read = _bytes(request) + 16 * (len(request.messages) + 1) + (600 if request.schema else 0)
+    read = _bytes(request) + 100 + 16 * len(request.messages) + (600 if request.schema else 0)
     return Usage(0 if cached else read, request.max_tokens, cache_write=read if cached else 0)
 
 # %% ../nbs/01r_ledger.ipynb #ledger-rough
@@ -207,6 +216,7 @@ def estimate_usage(
     engine: str, # Name of the engine
     count=None, # Counts the tokens that a request reads; None for a quarter of its bytes
     table: dict | None = None, # Prices as from `read_prices`
+    via: str = '', # 'batch' where they are to go so; at most, all are asked on demand in the end
 ) -> dict: # calls, input, output, dollars (expected), at_most {tokens, dollars}, price_as_of
     "What `requests` to `engine` will cost, and what they can cost at most."
     likely, most, calls = Usage(), Usage(), 0
@@ -217,6 +227,6 @@ def estimate_usage(
         if count and calls <= _COUNTED: counted, guessed = counted + count(request), guessed + guess.input
     if guessed: likely.input = round(likely.input * counted / guessed)
     price = find_price(engine, table)
-    def cost(usage): return None if price is None else round(dollars(usage, price), 4)
-    return dict(engine=engine, calls=calls, input=likely.input, output=likely.output, dollars=cost(likely),
+    def cost(usage, via=''): return None if price is None else round(dollars(usage, price, via), 4)
+    return dict(engine=engine, calls=calls, input=likely.input, output=likely.output, dollars=cost(likely, via),
                 at_most=dict(tokens=most.total, dollars=cost(most)), price_as_of=price.as_of if price else None)

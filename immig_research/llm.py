@@ -77,14 +77,18 @@ class _Run:
     pace: Pace
     stop: threading.Event = field(default_factory=threading.Event)
     reason: Exception | None = None # Why it stopped
-    failed: set = field(default_factory=set) # Keys that came to nothing in this run
+    asked: set = field(default_factory=set) # Keys whose reply would be asked again, but not by this run
     row: int = 0               # Calls in a row that came to nothing
     @property
     def source(self): return self.engine.name, ''
     def stands(self, key):
         "Whether the journal has a reply that this run takes."
         status = self.journal.status(key)
-        return status is not None and (status not in self.rules.again or key in self.failed)
+        return status is not None and (status not in self.rules.again or key in self.asked)
+    def keep(self, reply):
+        "Journal `reply`; this run asks for it once, whatever it is."
+        if reply.status in self.rules.again: self.asked.add(reply.key)
+        self.journal.put(reply)
     def sleep(self, seconds):
         if self.stop.wait(seconds): raise _Stopped
     def halt(self, reason):
@@ -96,7 +100,8 @@ class _Stopped(Exception):
 # %% ../nbs/01a_llm.ipynb #llm-reserve
 def _reserve(run, key, request):
     "Set aside what `request` can cost at most."
-    run.ledger.reserve(key, run.source, most_usage(request), run.stop.is_set)
+    most = most_usage(request, cached=getattr(run.engine, 'cached', False)) # what is written to a cache costs more
+    run.ledger.reserve(key, run.source, most, run.stop.is_set)
 
 def _reserve_again(run, key, request):
     "The last attempt may have been paid for: it stays in doubt, and the next one needs a reservation of its own."
@@ -141,9 +146,9 @@ def _one(run, key, request):
         _reserve(run, key, request)
         try: reply = _attempts(run, key, request)
         except BudgetStop: raise # from the second attempt on: the first one stays in doubt
-        except BaseException: run.ledger.settle(key, paid=False); raise
-        if reply.status == 'error': run.failed.add(key)
-        run.journal.put(reply)
+        except (CallFailed, BadInput, _Stopped): run.ledger.settle(key, paid=False); raise
+        except BaseException: run.ledger.settle(key); raise # a mistake of an engine, perhaps after a paid call: it stays in doubt
+        run.keep(reply)
         run.ledger.settle(key, paid=reply.status != 'error' or KINDS[reply.error].maybe_paid)
         _count_failures(run, reply)
         return True
@@ -222,7 +227,8 @@ def _fill(run, requests):
     "Let an engine that works in batches fill the journal; the rest is asked on demand."
     claims, planned = run.journal.claims, {p.key: p.request for p in (_plan(run, r) for r in requests)}
     ours = {key: request for key, request in planned.items() if not run.stands(key) and claims.take(key)}
-    try: run.engine.fill(run, ours)
+    run.journal.refresh() # another process may have been done with a key just before it was ours
+    try: run.engine.fill(run, {key: request for key, request in ours.items() if not run.stands(key)})
     except CallFailed as e: run.halt(e); _raise_reason(run)
     finally:
         for key in ours: claims.give(key)
@@ -283,11 +289,13 @@ def plan_calls(
     *,
     journal: str | Path | None = None, # File of replies that may have some already
     rules: Rules = Rules(), # As for `complete_all`
-) -> dict: # known, counted_by, and what `ledger.estimate_usage` says of the rest
+) -> dict: # known (requests with a reply), counted_by, and what `ledger.estimate_usage` says of the rest
     "What `complete_all` would ask `engine` for, and what it would cost."
     engine = find_engine(engine) if isinstance(engine, str) else engine
     with tempfile.TemporaryDirectory() as folder, Journal(journal or Path(folder)/'replies.jsonl') as book:
         run = _Run(engine, book, Ledger(book), rules, _pace(engine, rules))
-        todo = {p.key: p.request for p in (_plan(run, r) for r in requests) if not run.stands(p.key)}
-        count, counted_by = _counter(engine, list(todo.values())[:1])
-        return dict(known=len(book), counted_by=counted_by, **estimate_usage(todo.values(), engine.name, count))
+        asked = {p.key: p.request for p in (_plan(run, r) for r in requests)}
+        todo = [request for key, request in asked.items() if not run.stands(key)]
+        count, counted_by = _counter(engine, todo[:1])
+        via = engine.via(len(todo)) if hasattr(engine, 'via') else ''
+        return dict(known=len(asked) - len(todo), counted_by=counted_by, **estimate_usage(todo, engine.name, count, via=via))

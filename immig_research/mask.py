@@ -6,23 +6,29 @@
 __all__ = ['PATTERNS', 'MaskTable', 'mask_request', 'restore_reply']
 
 # %% ../nbs/01t_mask.ipynb #mask-imports
+import json
 import re
 from dataclasses import dataclass, field, replace
 
 from .calls import Reply, Request
 
 # %% ../nbs/01t_mask.ipynb #mask-patterns
-PATTERNS = {name: re.compile(pattern, flags) for name, pattern, flags in [
+_DASH = '[-\u2010\u2011\u2012\u2013]' # As keyboards and printed pages write it
+_GAP = '[-\u2010\u2011\u2012\u2013 \u00a0]'
+
+PATTERNS = {name: re.compile(pattern.replace('DASH', _DASH).replace('GAP', _GAP), flags) for name, pattern, flags in [
     ('EMAIL', r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+", 0),
-    ('SSN', r'(?<![\d-])\d{3}[- ]\d{2}[- ]\d{4}(?![\d-])', 0),
-    ('A_NUMBER', r'(?<![\w-])A(?:[#:]|[- ]?No\.?)?[- ]?(?:\d{3}[- ]\d{3}[- ]\d{3}|\d{2}[- ]\d{3}[- ]\d{3}|\d{7,9})(?![\w-])', re.I),
-    ('RECEIPT', r'(?<![\w-])(?:IOE|EAC|LIN|SRC|WAC|MSC|NBC|YSC|VSC|TSC|NSC|CSC|PSC|ZAR|ZCH|ZHN|ZLA|ZMI|ZNY|ZSF|ZSG)[- ]?\d{2,3}[- ]?\d{3}[- ]?\d{4,5}(?!\w)', re.I),
+    ('SSN', r'(?<![\d-])\d{3}GAP\d{2}GAP\d{4}(?![\d-])', 0),
+    ('A_NUMBER', r'(?<![\w-])A(?:[#:]|GAP?No\.?)?GAP?(?:\d{3}GAP\d{3}GAP\d{3}|\d{2}GAP\d{3}GAP\d{3}|\d{7,9})(?![\w-])', re.I),
+    ('RECEIPT', r'(?<![\w-])(?:IOE|EAC|LIN|SRC|WAC|MSC|NBC|YSC|VSC|TSC|NSC|CSC|PSC|ZAR|ZCH|ZHN|ZLA|ZMI|ZNY|ZSF|ZSG)GAP?\d{2,3}GAP?\d{3}GAP?\d{4,5}(?!\w)', re.I),
     ('SEVIS', r'(?<!\w)N\d{10}(?!\w)', 0),
-    ('PHONE', r'(?<![\w.-])(?:\+?1[-. ]?)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\w-])|(?<!\w)\+\d{1,3}(?:[ -]?\d{2,4}){2,5}(?!\w)', 0),
-    ('CARD', r'(?<![\w-])\d{4}(?:[- ]\d{4}){3}(?![\w-])', 0),
+    ('DS160', r'(?<!\w)AA00[A-Z0-9]{6}(?!\w)', 0),
+    ('PHONE', r'(?<![\w.-])(?:\+?1(?:GAP|\.)?)?(?:\(\d{3}\) ?|\d{3}(?:GAP|\.))\d{3}(?:GAP|\.)\d{4}(?![\w-])|(?<!\w)\+\d{1,3}(?:GAP?\d{2,4}){2,5}(?!\w)', 0),
+    ('CARD', r'(?<![\w-])\d{4}(?:GAP\d{4}){3}(?![\w-])', 0),
     ('I94', r'(?<!\w)(?:\d{9}[A-Z]\d|\d{11})(?!\w)', 0),
-    ('PASSPORT', r'(?<!\w)(?<=[Pp]assport )(?:(?:number|No\.?|#) ?)?[A-Z]{0,2}\d{6,9}(?!\w)', 0),
-    ('ACCOUNT', r'(?<![\w.-])\d{12}(?![\w-])', 0)]}
+    ('PASSPORT', r'(?<!\w)(?<=[Pp]assport )(?:(?:[Nn]umber|[Nn]o\.?|#):? ?(?:is )?)?[A-Z]{0,2}\d{6,9}(?!\w)', 0),
+    ('ACCOUNT', r'(?<![\w.-])\d{12}(?![\w-])', 0),
+    ('NUMBER', r'(?<![\w.,$])(?<!DASH)(?:\d{3}DASH\d{3}DASH\d{3}|\d{9,10})(?![\w-]|[.,]\d)', 0)]}
 
 # %% ../nbs/01t_mask.ipynb #mask-table
 @dataclass
@@ -32,21 +38,24 @@ class MaskTable:
     taken: str = ''            # Text whose own placeholders are not used
 
     def mask(self,
-        text: str, # Any text of the request
-    ) -> str: # The same with placeholders
-        "Put placeholders for the identifiers in `text`."
-        for name, pattern in PATTERNS.items(): text = pattern.sub(lambda m, name=name: self.of.get(m[0]) or self._new(name, m[0]), text)
-        return text
+        value, # A text, or JSON values that hold texts
+    ): # The same with placeholders
+        "Put placeholders for the identifiers in `value`."
+        if isinstance(value, dict): return {self.mask(k): self.mask(v) for k, v in value.items()}
+        if isinstance(value, list | tuple): return type(value)(self.mask(v) for v in value)
+        if not isinstance(value, str): return value
+        for name, pattern in PATTERNS.items(): value = pattern.sub(lambda m, name=name: self.of.get(m[0]) or self._new(name, m[0]), value)
+        return value
     def _new(self, name, found):
-        n = 1 + sum(p.startswith(f'[[{name}_') for p in self.of.values())
-        while f'[[{name}_{n}]]' in self.taken: n += 1
-        self.of[found] = f'[[{name}_{n}]]'
-        return self.of[found]
+        n = 1
+        while (placeholder := f'[[{name}_{n}]]') in self.taken or placeholder in self.of.values(): n += 1
+        self.of[found] = placeholder
+        return placeholder
     def restore(self,
         value, # A text, or JSON values that hold texts
     ): # The same with identifiers
         "Put the identifiers back in `value`."
-        if isinstance(value, dict): return {k: self.restore(v) for k, v in value.items()}
+        if isinstance(value, dict): return {self.restore(k): self.restore(v) for k, v in value.items()}
         if isinstance(value, list): return [self.restore(v) for v in value]
         if isinstance(value, str) and '[[' in value:
             for found, placeholder in self.of.items(): value = value.replace(placeholder, found)
@@ -57,9 +66,9 @@ def mask_request(
     request: Request, # As the caller means it
 ) -> tuple: # The request to send, and its `MaskTable`
     "Mask the identifiers in all texts of `request`."
-    table = MaskTable(taken=' '.join([request.system, *(m['content'] for m in request.messages)]))
+    table = MaskTable(taken=json.dumps([request.system, request.messages, request.schema, request.stop]))
     chat = tuple(dict(m, content=table.mask(m['content'])) for m in request.messages)
-    return replace(request, messages=chat, system=table.mask(request.system)), table
+    return replace(request, messages=chat, system=table.mask(request.system), schema=table.mask(request.schema), stop=table.mask(request.stop)), table
 
 def restore_reply(
     reply: Reply, # As it came, and as the journal keeps it

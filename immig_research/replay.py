@@ -7,13 +7,15 @@ __all__ = ['record', 'Replay']
 
 # %% ../nbs/01z_replay.ipynb #replay-imports
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from fastcore.basics import patch
 
-from .calls import CallFailed, Engine, Reply, Request, call_key
+from .calls import CallFailed, Engine, Reply, Request, call_key, scrub_text
 from .llm import Rules, complete_all
+from .mask import mask_request
 from .records import BadInput, read_jsonl, write_jsonl
 
 # %% ../nbs/01z_replay.ipynb #replay-rows
@@ -21,6 +23,16 @@ def _sorted_rows(requests, replies):
     "Rows by key, each with the beginning of what was asked."
     rows = {reply.key: dict(reply.to_row(), asked=request.messages[-1]['content'][:200]) for request, reply in zip(requests, replies)}
     return [rows[key] for key in sorted(rows)]
+
+# %% ../nbs/01z_replay.ipynb #replay-check
+def _check_public(requests, rows=()):
+    "`BadInput` where `requests` or `rows` hold what must not be read by all."
+    for request in requests:
+        found = mask_request(request)[1].of
+        if found: raise BadInput(f'a cassette is for all to read, and a request holds {", ".join(sorted(found.values()))}: take the identifiers out')
+    for row in rows:
+        text = re.sub(r'\b[0-9a-f]{64}\b', 'hash', json.dumps(row)) # twelve digits of a hash are no account
+        if scrub_text(text) != text: raise BadInput(f'a cassette is for all to read, and the row of {row.get("asked", "the engine")!r} holds an account, a key or an ARN')
 
 # %% ../nbs/01z_replay.ipynb #replay-record
 def record(
@@ -33,11 +45,14 @@ def record(
 ) -> int: # Replies kept
     "Ask `engine` for all `requests`, and keep the replies at `path`."
     requests = list(requests)
+    _check_public(requests)
     replies = complete_all(requests, engine, rules=Rules(mask=False), concurrency=1)
     open_ = next((r for r in replies if r.open), None)
     if open_: raise RuntimeError(f'{engine.name}: a call came to nothing ({open_.error}: {open_.detail}); nothing is recorded')
     head = dict(engine=engine.name, family=engine.family, identity=engine.identity(), by=by, command=command)
-    return write_jsonl(path, [head, *_sorted_rows(requests, replies)]) - 1
+    rows = [head, *_sorted_rows(requests, replies)]
+    _check_public([], rows)
+    return write_jsonl(path, rows) - 1
 
 # %% ../nbs/01z_replay.ipynb #replay-replay
 class Replay:

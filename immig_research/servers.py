@@ -6,6 +6,7 @@
 __all__ = ['chat_body', 'read_chat', 'failure_of', 'OpenAIServer']
 
 # %% ../nbs/01u_servers.ipynb #servers-imports
+import json
 import os
 import time
 from urllib.parse import urlsplit
@@ -45,14 +46,17 @@ def chat_body(
     chat = ([dict(role='system', content=system)] if system else []) + list(request.messages)
     body = dict(model=model, messages=chat, temperature=request.temperature, top_p=request.top_p, seed=request.seed, stop=list(request.stop) or None)
     if request.schema and structured == 'native':
-        body['response_format'] = dict(type='json_schema', json_schema=dict(name='reply', schema=request.schema, strict=True))
+        schema = json.loads(json.dumps(request.schema, sort_keys=True)) # the order of its keys is not part of a call's key
+        body['response_format'] = dict(type='json_schema', json_schema=dict(name='reply', schema=schema, strict=True))
     return {k: v for k, v in {**body, limit: request.max_tokens}.items() if v is not None}
 
 # %% ../nbs/01u_servers.ipynb #servers-read
 def _usage(raw):
     said = raw.get('usage') or {}
+    read, wrote = said.get('prompt_tokens'), said.get('completion_tokens')
+    if read is None or wrote is None: return None
     cached = (said.get('prompt_tokens_details') or {}).get('cached_tokens') or 0
-    return Usage(said.get('prompt_tokens', 0) - cached, said.get('completion_tokens', 0), cached) if said else None
+    return Usage(read - cached, wrote, cached)
 
 # %% ../nbs/01u_servers.ipynb #servers-read-chat
 def read_chat(
@@ -60,11 +64,14 @@ def read_chat(
     raw: dict, # A chat completion as JSON values
 ) -> Reply: # Without key and engine
     "The reply in `raw`."
-    try: choice = raw['choices'][0]; message = choice['message']
-    except (KeyError, IndexError, TypeError): raise CallFailed('torn', f'no choice in the reply: {str(raw)[:200]}') from None
-    stop = 'refusal' if message.get('refusal') else choice.get('finish_reason') or 'none'
-    usage = _usage(raw)
-    reply = read_reply(request, message.get('content') or message.get('refusal') or '', stop, usage or rough_usage(request), raw)
+    try:
+        choice = raw['choices'][0]
+        message, usage = choice['message'], _usage(raw)
+        text = message.get('content') or message.get('refusal') or ''
+        stop = 'refusal' if message.get('refusal') else choice.get('finish_reason') or 'none'
+    except (KeyError, IndexError, TypeError, AttributeError): raise CallFailed('torn', f'no choice in the reply: {str(raw)[:200]}') from None
+    if not isinstance(text, str): raise CallFailed('torn', f'the content of the reply is no text: {str(text)[:200]}')
+    reply = read_reply(request, text, stop, usage or rough_usage(request), raw)
     if usage is None: reply.detail = 'tokens are estimated: the server reports none'
     return reply
 

@@ -76,6 +76,7 @@ class Standin:
         self.seen, self.actions, self.units, self.at = [], Counter(), float(burst), time.monotonic()
         self.objects, self.jobs, self.job_mood, self.created, self.headers = {}, {}, None, 0, []
         self.begun = self.last = None; self.refused = 0
+        self.page, self.message, self.write_output = 1000, 'as scripted', None # keys of a listing, words of an error, another writer of a job's output
         self.httpd = ThreadingHTTPServer(('127.0.0.1', 0), type('Handler', (Handler,), dict(box=self)))
         self.httpd.daemon_threads = True
         threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
@@ -134,9 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         for k, v in {'content-type': kind, 'content-length': str(len(data)), 'x-amzn-RequestId': SECRET_ID, **headers}.items(): self.send_header(k.replace('_', '-'), v)
         self.end_headers(); self.wfile.write(data)
 
-    def fail(self, service, name, code, status, message='as scripted', **headers):
+    def fail(self, service, name, code, status, **headers):
         if service == 'bedrock-runtime': check_error(service, name, code, status)
-        self.give(status, dict(message=f'{message} (arn:aws:bedrock:us-east-1:{ACCOUNT}:x, request {SECRET_ID})'), **{'x-amzn-ErrorType': code}, **headers)
+        self.give(status, dict(message=f'{self.box.message} (arn:aws:bedrock:us-east-1:{ACCOUNT}:x, request {SECRET_ID})'), **{'x-amzn-ErrorType': code}, **headers)
 
     def do_POST(self):
         data, path = self.body(), unquote(urlsplit(self.path).path)
@@ -178,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         self.box.headers.append(self.headers.get('authorization'))
         if act in ERRORS:
             code, status = ERRORS[act]
-            return self.give(status, dict(error=dict(message='as scripted', type=code, code=None)), **({'retry-after': '1'} if act == 'throttled' else {}))
+            return self.give(status, dict(error=dict(message=self.box.message, type=code, code=None)), **({'retry-after': '1'} if act == 'throttled' else {}))
         asked = body['messages'][-1]['content']
         text = json.dumps(dict(score=len(asked) % 4, reason='read')) if 'response_format' in body else f'The stand-in has read: {asked}'
         if act == 'cut': text = text[:9]
@@ -190,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def endpoint(self, name, body):
         who = hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16]; act = self.box.action(who)
-        if act == 'model_error': return self.fail('sagemaker-runtime', 'InvokeEndpoint', 'ModelError', 424)
+        if act in ERRORS: return self.fail('sagemaker-runtime', 'InvokeEndpoint', 'ModelError' if act == 'model_error' else ERRORS[act][0], ERRORS[act][1])
         if 'messages' in body: # the container speaks as OpenAI-compatible servers do
             text = f'The stand-in has read: {body["messages"][-1]["content"]}'
             self.give(200, dict(choices=[dict(index=0, message=dict(role='assistant', content=text), finish_reason='stop')], usage=dict(prompt_tokens=9, completion_tokens=9)))
@@ -218,7 +219,7 @@ class Handler(BaseHTTPRequestHandler):
         message = ''
         if status.startswith('Failed'): status, _, message = status.partition(': ')
         if status in ('Completed', 'PartiallyCompleted', 'Expired') and 'written' not in job:
-            job['written'] = True; self.write_output(job, status)
+            job['written'] = True; (box.write_output or self.write_output)(job, status)
         say = {k: job[k] for k in ('jobArn', 'jobName', 'modelId', 'clientRequestToken', 'roleArn', 'inputDataConfig', 'outputDataConfig')}
         say |= dict(status=status, message=message, submitTime=_now(), totalRecordCount=len(job['rows']), processedRecordCount=len(job['rows']) if 'written' in job else 0)
         assert box.jobs
@@ -249,9 +250,12 @@ class Handler(BaseHTTPRequestHandler):
         bucket, _, key = path.strip('/').partition('/')
         if 'list-type' in query or not key:
             prefix = query.get('prefix', [''])[0]
-            items = ''.join(f'<Contents><Key>{escape(k)}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>"x"</ETag><Size>{len(v)}</Size></Contents>'
-                            for (b, k), v in sorted(self.box.objects.items()) if b == bucket and k.startswith(prefix))
-            return self.give(200, f'<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><IsTruncated>false</IsTruncated>{items}</ListBucketResult>'.encode(), 'application/xml')
+            keys = sorted(k for b, k in self.box.objects if b == bucket and k.startswith(prefix))
+            first = int(query.get('continuation-token', ['0'])[0]); more = first + self.box.page < len(keys)
+            items = ''.join(f'<Contents><Key>{escape(k)}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>"x"</ETag><Size>{len(self.box.objects[bucket, k])}</Size></Contents>'
+                            for k in keys[first:first + self.box.page])
+            items += f'<NextContinuationToken>{first + self.box.page}</NextContinuationToken>' if more else ''
+            return self.give(200, f'<?xml version="1.0"?><ListBucketResult><Name>{bucket}</Name><IsTruncated>{str(more).lower()}</IsTruncated>{items}</ListBucketResult>'.encode(), 'application/xml')
         data = self.box.objects.get((bucket, key))
         if data is None: return self.give(404, b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>none</Message></Error>', 'application/xml')
         self.give(200, data, 'application/octet-stream', ETag='"x"')

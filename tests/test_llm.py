@@ -335,7 +335,7 @@ def batch(box, **more): return BedrockBatch(MODEL, BatchPlace('s3://bucket/immig
 
 
 @pytest.mark.parametrize('states,jobs', [([['Submitted', 'Validating', 'InProgress', 'Completed']] * 9, 3), ([['Expired'], ['InProgress', 'PartiallyCompleted'], ['Completed'], ['Completed']], 4),
-                                         ([['Stopped'], ['Stopped'], ['Stopped']] + [['Completed']] * 9, 6)])
+                                         ([['Expired'], ['Expired'], ['Expired']] + [['Completed']] * 9, 5)])
 def test_batches_end_with_all_replies(states, jobs, tmp_path):
     with Standin() as box:
         box.job_mood = lambda n, rows: states[n - 1]
