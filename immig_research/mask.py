@@ -10,6 +10,8 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 
+from fastcore.basics import patch
+
 from .calls import Reply, Request
 
 # %% ../nbs/01t_mask.ipynb #mask-patterns
@@ -51,15 +53,18 @@ class MaskTable:
         while (placeholder := f'[[{name}_{n}]]') in self.taken or placeholder in self.of.values(): n += 1
         self.of[found] = placeholder
         return placeholder
-    def restore(self,
-        value, # A text, or JSON values that hold texts
-    ): # The same with identifiers
-        "Put the identifiers back in `value`."
-        if isinstance(value, dict): return {self.restore(k): self.restore(v) for k, v in value.items()}
-        if isinstance(value, list): return [self.restore(v) for v in value]
-        if isinstance(value, str) and '[[' in value:
-            for found, placeholder in self.of.items(): value = value.replace(placeholder, found)
-        return value
+
+# %% ../nbs/01t_mask.ipynb #mask-restore
+@patch
+def restore(self:MaskTable,
+    value, # A text, or JSON values that hold texts
+): # The same with identifiers
+    "Put the identifiers back in `value`."
+    if isinstance(value, dict): return {self.restore(k): self.restore(v) for k, v in value.items()}
+    if isinstance(value, list): return [self.restore(v) for v in value]
+    if isinstance(value, str) and '[[' in value:
+        for found, placeholder in self.of.items(): value = value.replace(placeholder, found)
+    return value
 
 # %% ../nbs/01t_mask.ipynb #mask-request
 def mask_request(
@@ -70,6 +75,7 @@ def mask_request(
     chat = tuple(dict(m, content=table.mask(m['content'])) for m in request.messages)
     return replace(request, messages=chat, system=table.mask(request.system), schema=table.mask(request.schema), stop=table.mask(request.stop)), table
 
+# %% ../nbs/01t_mask.ipynb #mask-restore-reply
 def restore_reply(
     reply: Reply, # As it came, and as the journal keeps it
     table: MaskTable, # From `mask_request`
