@@ -42,11 +42,11 @@ def commit():
 
 
 def run_child(work):
-    "What a child process does: time `work()` and print seconds, units and the peak of memory."
-    start = time.perf_counter()
+    "What a child process does: time `work()` and print seconds, seconds of all processors, units and the peak of memory."
+    start, busy = time.perf_counter(), time.process_time()
     units = work()
-    seconds = time.perf_counter() - start
-    print(json.dumps(dict(seconds=seconds, units=units, peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)))
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    print(json.dumps(dict(seconds=seconds, cpu_seconds=busy, units=units, peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)))
 
 
 def measure(script, system, what, args=()):
@@ -63,7 +63,7 @@ def turns(script, plan, repeats=3, args=(), say=print):
         for system, what in plan:
             m = measure(script, system, what, args)
             found[system, what].append(m)
-            say(f'{turn + 1}/{repeats} {what:12} {system:14} {m["seconds"]:8.2f} s {m["peak_mb"]:7.0f} MB', flush=True)
+            say(f'{turn + 1}/{repeats} {what:12} {system:14} {m["seconds"]:8.2f} s {m["cpu_seconds"]:8.2f} s of cores {m["peak_mb"]:7.0f} MB', flush=True)
     return found
 
 

@@ -24,7 +24,7 @@ from tabulate import tabulate
 from . import __version__, bedrock, clock, fetch as fetching, plans
 from . import audit as audit_stage, benchmark as benchmark_stage, publish as publish_stage, reproduce as reproduce_stage
 from . import grounded as grounded_stage, serve as serve_stage, traps as traps_stage
-from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sources as sources_stage, train as train_stage, verify as verify_stage
+from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sagemaker as sagemaker_stage, sources as sources_stage, train as train_stage, verify as verify_stage
 from .records import BadInput, Judgment, QAPair, data_dir, read_jsonl, write_atomic
 from .retrieve import open_index
 from .rubric import Asking
@@ -126,15 +126,22 @@ def dataset(
 # %% ../nbs/06_cli.ipynb #cli-train
 def train(
     dataset: str, # Folder with train.jsonl and eval.jsonl
-    recipe: str = 'quickstart', # A name of `train.RECIPES`
-    model: str = 'smollm2-135m', # The embedded model, a folder, or a hub id
+    recipe: str = 'quickstart', # A name of `recipes.RECIPES`
+    model: str = 'smollm2-135m', # The embedded model, a folder, or a hub id; on sagemaker also jumpstart, the published trainer
     pairs: str = None, # Train on this many pairs in place of the recipe's number, or 'all'
+    on: Param('Where it runs', str, choices=['local', 'sagemaker']) = 'local', # Where it runs
+    accept_eula: bool = False, # For jumpstart: you accept the licence of Llama's weights
     out: str = None, # Folder for adapter/, merged/, report.json and curve.jsonl
     json: bool = False, # Print the record as JSON
 ) -> dict: # Loss and perplexity before and after, gates, parity
     "Tune a model on a dataset."
     chosen = pipeline.train_recipe(recipe, pairs)
-    return train_stage.train(dataset, chosen, out or data_dir()/'models'/f'{Path(model).name}-tuned', model=model)
+    out = out or data_dir()/'models'/f'{Path(model).name}-tuned'
+    if on == 'local':
+        report = train_stage.train(dataset, chosen, out, model=model)
+        return report if os.environ.get('RANK', '0') == '0' else {} # One of several processes speaks
+    changes = dict(pairs=chosen.pairs) if pairs else None
+    return sagemaker_stage.train_on_sagemaker(dataset, recipe, out, model=model, changes=changes, accept_eula=accept_eula)
 
 # %% ../nbs/06_cli.ipynb #cli-infer
 def infer(
