@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENTRY', 'aws_service', 'split_uri', 'standing', 'upload', 'pack_archive', 'job_requirements', 'source_archive',
-           'inside', 'extract', 'download_model']
+           'inside', 'extract', 'fetch_object', 'download_model']
 
 # %% ../nbs/02j_buckets.ipynb #buckets-imports
 import gzip
@@ -83,7 +83,7 @@ def pack_archive(
             info.size, info.mode = len(members[name]), 0o644
             tar.addfile(info, io.BytesIO(members[name]))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_bytes(gzip.compress(body.getvalue(), mtime=0))
+    Path(out).write_bytes(gzip.compress(body.getvalue(), 6, mtime=0))
     return Path(out)
 
 # %% ../nbs/02j_buckets.ipynb #buckets-requirements
@@ -140,6 +140,22 @@ def extract(
             names.append(member.name)
     return names
 
+# %% ../nbs/02j_buckets.ipynb #buckets-fetch
+def fetch_object(
+    s3, # A boto3 client
+    uri:str, # s3://BUCKET/KEY
+    path:Path, # The file to write; folders are made
+) -> Path: # `path`
+    "Bring one object into the file at `path`, whole or not at all."
+    (bucket, key), path = split_uri(uri), Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        with open(part, 'wb') as out: shutil.copyfileobj(s3.get_object(Bucket=bucket, Key=key)['Body'], out)
+        os.replace(part, path)
+    finally: part.unlink(missing_ok=True)
+    return path
+
 # %% ../nbs/02j_buckets.ipynb #buckets-download
 def download_model(
     s3, # A boto3 client
@@ -152,12 +168,9 @@ def download_model(
     if not found: raise BadInput(f'nothing stands at {uri}: has the job ended?')
     folder.mkdir(parents=True, exist_ok=True)
     if set(found) == {key}:
-        archive = folder/f'.{os.getpid()}.tar.gz'
-        try: s3.download_file(bucket, key, str(archive)); return sorted(extract(archive, folder))
+        archive = fetch_object(s3, uri, folder/'model.tar.gz')
+        try: return sorted(extract(archive, folder))
         finally: archive.unlink(missing_ok=True)
-    names = [k for k in found if not k.endswith('/')]
-    for k in names:
-        target = inside(folder, k.removeprefix(key).lstrip('/'))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(bucket, k, str(target))
-    return sorted(k.removeprefix(key).lstrip('/') for k in names)
+    names = [k.removeprefix(key).lstrip('/') for k in found if not k.endswith('/')]
+    for name in names: fetch_object(s3, f's3://{bucket}/{key.rstrip("/")}/{name}', inside(folder, name))
+    return sorted(names)

@@ -377,7 +377,7 @@ EXAMPLES = dict(
     run='immig run\n  immig run --recipe laptop --store STORE --out OUT',
     sources='immig sources fetch --store STORE --forms I-485,N-400 --chapters 12-d-3 --dry-run\n  immig sources collect --store STORE --only uscode,uscis-forms --out corpus',
     dataset='immig dataset build --corpus corpus --out dataset\n  immig dataset certify --train train.jsonl --eval eval.jsonl\n  immig dataset review --dataset dataset --n 50 --out review\n  immig dataset review --dataset dataset --verdicts review.csv\n  immig dataset traps --corpus corpus --n 120 --out traps.jsonl',
-    train='immig train --dataset dataset --recipe laptop --pairs 2000 --out models/mine',
+    train='immig train --dataset dataset --recipe laptop --pairs 2000 --out models/mine\n  immig train --dataset dataset --recipe seed-v1 --model jumpstart --on sagemaker --accept-eula\n  accelerate launch -m immig_research.cli train --dataset dataset --recipe best --model meta-llama/Llama-3.2-3B-Instruct',
     infer='immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl\n  immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl',
     ask='immig ask "How soon must I apply for asylum?" --corpus corpus\n  immig ask "How long is a reentry permit valid?" --as-of 2022-01-01 --json',
     serve='immig serve --corpus corpus --port 8765',
@@ -433,3 +433,7 @@ def main(
         return 1 if result.get('failed') else 0
     except BadInput as e: print(f'immig: {e}', file=sys.stderr); return 2
     except KeyboardInterrupt: print('immig: stopped; the same command goes on where it was', file=sys.stderr); return 130
+
+# %% ../nbs/06_cli.ipynb #cli-start
+#| eval: false
+if __name__ == '__main__': sys.exit(main())

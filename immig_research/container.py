@@ -79,9 +79,10 @@ def launch_command(
 
 # %% ../nbs/02l_container.ipynb #container-main
 def main(
-    root:str | Path='/opt/ml', # Where SageMaker lays out its folders
+    root:str | Path | None=None, # Where the folders are laid out; None for IMMIG_OPT_ML, or /opt/ml
 ) -> int: # Exit code: 0 done, 1 failed
     "Run the job that stands in `root`, and tell SageMaker why if it fails."
+    root = Path(root or os.environ.get('IMMIG_OPT_ML', '/opt/ml'))
     command = launch_command(int(os.environ.get('SM_NUM_GPUS', '0')))
     if command: return subprocess.run(command).returncode
     try:
@@ -90,9 +91,9 @@ def main(
         return 0
     except Exception as e:
         traceback.print_exc()
-        write_atomic(Path(root)/'output'/'failure', f'{type(e).__name__}: {e}'[:1024])
+        write_atomic(root/'output'/'failure', f'{type(e).__name__}: {e}'[:1024])
         return 1
 
 # %% ../nbs/02l_container.ipynb #container-start
 #| eval: false
-if __name__ == '__main__': sys.exit(main(os.environ.get('IMMIG_OPT_ML', '/opt/ml')))
+if __name__ == '__main__': sys.exit(main())

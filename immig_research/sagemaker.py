@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from .buckets import aws_service, download_model, source_archive, upload
@@ -78,15 +79,15 @@ def plan_job(
     recipe:str, # A key of `RECIPES`
     *,
     model:str, # As for `load_base`, or 'jumpstart' for the published trainer
-    pairs:int | None=None, # Learn from this many in place of the recipe's number
+    changes:dict | None=None, # Fields of the recipe that differ, such as dict(pairs=2000)
     accept_eula:bool=False, # For JumpStart: whether you accept the model's licence
 ): # A function from a job's name to its request
     "Send what the job needs, and say what it will be asked."
     s3, sagemaker, _ = clients
-    settings = dict(recipe=find_recipe(recipe).name, model=model, **({} if pairs is None else dict(pairs=pairs)))
+    settings = dict(recipe=find_recipe(recipe).name, model=model, **(changes or {}))
     if model == 'jumpstart':
         parts, chats = hub_parts(sagemaker), send_chats(s3, dataset_dir, place.s3)
-        return lambda name: jumpstart_job(place, name, data=chats, parts=parts, recipe=RECIPES[recipe], accept_eula=accept_eula)
+        return lambda name: jumpstart_job(place, name, data=chats, parts=parts, recipe=replace(RECIPES[recipe], **(changes or {})), accept_eula=accept_eula)
     data, source = send_data(s3, dataset_dir, place.s3), send_source(s3, place.s3)
     base = upload(s3, sorted(p for p in Path(model).iterdir() if p.is_file()), f'{place.s3.rstrip("/")}/base') if Path(model).is_dir() else None
     return lambda name: script_job(place, name, data=data, source=source, settings=settings, base=base)
@@ -134,7 +135,7 @@ def train_on_sagemaker(
     place:JobPlace | None=None, # Where the job runs; None for that of the environment
     clients:tuple | None=None, # As `services` gives them; None for those of `place`
     pause:float=30.0, # Seconds between looks
-    **more, # pairs and accept_eula, as for `plan_job`
+    **more, # changes and accept_eula, as for `plan_job`
 ) -> dict: # As `fetch_job` gives it
     "Tune `model` on `dataset_dir` as `recipe` says, as a SageMaker job; asked again, the same job is taken up."
     place, out, settings = place or default_place(), Path(out), find_recipe(recipe)

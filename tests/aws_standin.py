@@ -19,6 +19,12 @@ from standins import Handler, Standin, check_shape, operation
 WALK = ('InProgress/Starting', 'InProgress/Downloading', 'InProgress/Training', 'InProgress/Uploading', 'Completed/Completed')
 
 
+def plain(pattern):
+    "A pattern of the service model, its Unicode classes written as Python's `re` knows them."
+    for theirs, ours in {r'\p{L}': 'A-Za-z', r'\p{Z}': ' ', r'\p{N}': '0-9'}.items(): pattern = pattern.replace(theirs, ours)
+    return pattern
+
+
 def check_value(shape, value, where):
     "Raise unless `value` keeps what the model says of its pattern, length and words."
     kind, said = shape.type_name, shape.metadata
@@ -32,7 +38,7 @@ def check_value(shape, value, where):
     elif kind == 'string':
         if 'enum' in said: assert value in said['enum'], (where, value)
         if said.get('max'): assert len(value) <= said['max'], (where, len(value))
-        if said.get('pattern'): assert re.fullmatch(said['pattern'], value, re.S), (where, value, said['pattern'])
+        if said.get('pattern'): assert re.fullmatch(plain(said['pattern']), value, re.S), (where, value, said['pattern'])
     elif kind in ('integer', 'long'):
         assert said.get('max') is None or value <= said['max'], (where, value)
 
@@ -103,8 +109,9 @@ class CloudHandler(Handler):
         said = {k: job[k] for k in ('TrainingJobName', 'AlgorithmSpecification', 'ResourceConfig', 'StoppingCondition')}
         said |= dict(TrainingJobArn=arn, TrainingJobStatus=status, SecondaryStatus=secondary, CreationTime=time.time(), BillableTimeInSeconds=60*job['lines'])
         if reason: said['FailureReason'] = reason
+        place = job['OutputDataConfig']['S3OutputPath'] + job['TrainingJobName'] + '/output/'
+        said['ModelArtifacts'] = dict(S3ModelArtifacts=place + 'model.tar.gz')
         if status == 'Completed':
-            place = job['OutputDataConfig']['S3OutputPath'] + job['TrainingJobName'] + '/output/'
             if 'output' not in job:
                 job['output'] = self.box.work(job)
                 bucket, _, prefix = place.removeprefix('s3://').partition('/')
