@@ -11,6 +11,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,18 @@ def _over(self, source, most, calls=1):
         if limit is not None and (amount is None or amount > limit): return f'{name}: at most {limit}, and what comes next might bring them to {amount}'
     return ''
 
+# %% ../nbs/01r_ledger.ipynb #ledger-others
+def _others_at_work(journal):
+    "Whether a call that was sent is claimed by another process; what a dead one left is nobody's, and stays in doubt."
+    for key, n in list(journal.out.items()):
+        if n <= 0 or key in journal.claims.held: continue
+        if not journal.claims.take(key): return True
+        journal.claims.give(key)
+    return False
+
 # %% ../nbs/01r_ledger.ipynb #ledger-reserve
+_OTHERS = 60.0 # Seconds that a call waits for those of other processes to give back what they do not use
+
 @patch
 def reserve(self:Ledger,
     key: str, # Of the call
@@ -177,12 +189,14 @@ def reserve(self:Ledger,
     stopped=lambda: False, # Whether the run was stopped in the meantime
 ):
     "Set `most` aside for the call `key` to `source`; `BudgetStop` where it can't be."
+    patient_until = time.monotonic() + _OTHERS
     with self.turn:
         while True:
             with self.journal.turn, alone(self.journal.sent): # always in this order
                 self.journal.refresh(); why = _over(self, source, most)
                 if not why: self.journal.send(key, source, most); self.flying += 1; return
-            if not self.flying or stopped(): raise BudgetStop(f'the budget ends here ({why}); the same run with a larger one goes on')
+            waiting = self.flying or time.monotonic() < patient_until and _others_at_work(self.journal)
+            if stopped() or not waiting: raise BudgetStop(f'the budget ends here ({why}); the same run with a larger one goes on')
             self.turn.wait(0.2)
 
 # %% ../nbs/01r_ledger.ipynb #ledger-settle
