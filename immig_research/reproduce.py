@@ -185,7 +185,8 @@ def fill_blocks(
         if kind not in BLOCKS: raise BadInput(f'no block {kind!r}; there are {", ".join(BLOCKS)}')
         try: new = BLOCKS[kind](root, *args)
         except TypeError: raise BadInput(f'the block {m[0].splitlines()[0][:80]!r} has the wrong number of arguments') from None
-        around = '\n\n' if m['old'].startswith('\n') or '\n' in new else ''
+        alone = m.start() == 0 or text[m.start() - 1] == '\n' # A line that begins with a comment is raw HTML to its end
+        around = '\n\n' if alone or '\n' in new else ''
         return f'<!-- results:{kind}{m["args"]} -->{around}{new}{around}<!-- /results -->'
     return BLOCK.sub(one, text)
 

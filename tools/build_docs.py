@@ -74,20 +74,19 @@ def broken_links(site):
 def plain(name): return re.sub(r'^\d+[a-z]?_', '', name)
 
 
-# The six stages lead; the parts of each follow under it. Then the ways to use it, then what it rests on.
 GROUPS = (('Sources', '00'), ('Dataset', '01'), ('Training', '02'), ('Answers', '03'), ('Judge', '04'), ('Analysis', '05'), ('Command line', '06'))
 START = ('index.ipynb', 'tutorial.qmd', 'aws.qmd', 'honesty.qmd')
 FOUND = ('results.qmd', 'benchmarks.qmd', 'data_card.qmd', 'model_card.qmd')
 
 
 def sidebar():
-    "The entries of the site's sidebar: start, the six stages, each with its parts, results."
+    "The entries of the site's sidebar: start, the six stages and the command line, results, and folded the parts of each stage."
     there = sorted(p.name for p in (root/'nbs').iterdir() if p.suffix in ('.ipynb', '.qmd'))
     stages = [n for n in there if re.match(r'\d\d_', n)]
     parts = [dict(section=f'Parts: {title.lower()}', contents=[plain(n) for n in there if re.match(rf'{number}[a-z]_', n)]) for title, number in GROUPS]
     rest = [n for n in there if not re.match(r'\d', n) and n not in START + FOUND]
-    return [*[n for n in START if n in there], dict(section='Stages', contents=[plain(n) for n in stages]),
-            dict(section='Results', contents=[n for n in FOUND if n in there]), *[p for p in parts if p['contents']], *rest]
+    groups = [[n for n in START if n in there], [plain(n) for n in stages], [n for n in FOUND if n in there], [p for p in parts if p['contents']], rest]
+    return [entry for group in groups if group for entry in [dict(text='---'), *group]][1:]
 
 
 def drop_numbers(cache):
