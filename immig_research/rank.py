@@ -54,7 +54,7 @@ def best_in_document(
 
 # %% ../nbs/03e_rank.ipynb #rank-names
 SEARCHES = ('words', 'headings', 'document', 'law_words') # Scores of words, from 0 up
-VECTORS = ('vector', 'tuned') # Likeness of vectors, -1 to 1; zeros where there are none
+VECTORS = ('vector',) # Likeness of vectors, -1 to 1; zeros where there are none
 PLACES = ('named_place', 'named_document') # 0 or 1
 _OTHER = ('covered', 'covered_with_headings', 'words_best', 'length', 'short', 'table', 'time', 'amount')
 _KINDS = ('statute', 'policy_manual', 'form_instructions', 'decision', 'statistics')

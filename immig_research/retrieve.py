@@ -20,7 +20,7 @@ import pandas as pd
 
 from .chunk import place_of
 from .clock import check_day, in_force
-from .embed import Encoder, encode, load_encoder, load_question_encoder, vectors_of
+from .embed import Encoder, encode, load_encoder, vectors_of
 from .passages import Passage, cut_all, law_words, named_places, terms
 from .rank import features, score_candidates
 from .records import BadInput, Document, QAPair, Record, read_jsonl, sha256_file, write_atomic, write_jsonl
@@ -70,7 +70,7 @@ class Index:
     headings: object           # Over the headings of passages
     whole: object              # Over documents
     vectors: np.ndarray | None # (passages, dim) float32; None where there is no encoder
-    readers: tuple = (None, None) # Encoders of questions: as it came, and tuned
+    reader: Encoder | None = None # Of questions; None where there is none
     chunks: dict = field(default_factory=dict)    # doc_id -> (starts, chunk ids)
     days: dict = field(default_factory=dict)      # Day -> what is law then, filled when asked
     def __post_init__(self):
@@ -122,8 +122,8 @@ def open_index(
     bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
-    readers = (load_encoder('float32'), load_question_encoder()) if encoder else (None, None)
-    return Index(found.documents, passages, *bm25, rows, readers, _chunk_starts(found.chunks))
+    reader = load_encoder('float32') if encoder else None
+    return Index(found.documents, passages, *bm25, rows, reader, _chunk_starts(found.chunks))
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-allowed
 def allowed_on(
@@ -174,9 +174,8 @@ def all_scores(
     scores = dict(words=bm25_scores(index.words, asked), headings=bm25_scores(index.headings, asked),
         document=bm25_scores(index.whole, asked)[index.document], law_words=bm25_scores(index.words, law_words(question)),
         named_place=inside, named_document=whole)
-    for name, reader in zip(('vector', 'tuned'), index.readers):
-        scores[name] = index.vectors @ encode(reader, [question])[0] if reader and index.vectors is not None else np.zeros(len(index.passages), np.float32)
-    return {name: np.where(fine, s, -1 if name in ('vector', 'tuned') else 0) for name, s in scores.items()}
+    vector = index.vectors @ encode(index.reader, [question])[0] if index.reader else np.zeros(len(index.passages), np.float32)
+    return {'vector': np.where(fine, vector, -1), **{name: np.where(fine, s, 0) for name, s in scores.items()}}
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-candidates
 def candidates(
@@ -187,7 +186,7 @@ def candidates(
     "The passages that any search thinks well of."
     words = scores['words'] + .3*scores['headings'] + .2*scores['document'] + .2*scores['law_words'] + 6*scores['named_document'] + 8*scores['named_place']
     found = set()
-    for s in (words, scores['vector'], scores['tuned']):
+    for s in (words, scores['vector']):
         if s.any() and s.max() > 0: found |= set(np.argsort(-s, kind='stable')[:most].tolist())
     return np.array(sorted(i for i in found if allowed[i]), int)
 
