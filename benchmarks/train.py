@@ -26,10 +26,14 @@ from immig_research.records import QAPair, read_jsonl
 SAMPLE = Path(immig_research.__file__).parent/'sample'/'written.jsonl'
 PAIRS = Path(os.environ['IMMIG_DATASET'])/'train.jsonl' if 'IMMIG_DATASET' in os.environ else SAMPLE
 SEED_WAY, WEIGHTS = 24, 134.5e6
-TRL = { # Settings of SFTConfig that were tried; `base` is the format of the frozen weights
+TRL = { # Settings of SFTConfig that were tried; `base` is the format of the frozen weights, `attention` its kernel
     'trl': dict(base='bfloat16', bf16=True, per_device_train_batch_size=8, train_sampling_strategy='group_by_length'),
     'trl-16': dict(base='bfloat16', bf16=True, per_device_train_batch_size=16, train_sampling_strategy='group_by_length'),
     'trl-packed': dict(base='bfloat16', bf16=True, per_device_train_batch_size=1, packing=True, max_length=1024),
+    'trl-packed-512': dict(base='bfloat16', bf16=True, per_device_train_batch_size=1, packing=True, max_length=512),
+    'trl-packed-2048': dict(base='bfloat16', bf16=True, per_device_train_batch_size=1, packing=True, max_length=2048),
+    'trl-packed-eager': dict(base='bfloat16', attention='eager', bf16=True, per_device_train_batch_size=1, packing=True, max_length=512),
+    'trl-small': dict(base='bfloat16', bf16=True, per_device_train_batch_size=4, train_sampling_strategy='group_by_length'),
     'trl-padding-free': dict(base='bfloat16', bf16=True, per_device_train_batch_size=8, padding_free=True, max_length=None),
     'trl-autocast': dict(base='float32', bf16=True, per_device_train_batch_size=8, train_sampling_strategy='group_by_length'),
     'trl-float32': dict(base='float32', bf16=False, per_device_train_batch_size=8, train_sampling_strategy='group_by_length'),
@@ -95,6 +99,7 @@ def trl(system, pairs):
     from immig_research.recipes import RECIPES
     settings, recipe = dict(TRL[system]), RECIPES['laptop']
     base, tokenizer = load_base('smollm2-135m', settings.pop('base'))
+    if 'attention' in settings: base.set_attn_implementation(settings.pop('attention'))
     rows = rows_of(tokenizer, recipe, pairs)
     lora = LoraConfig(r=recipe.lora_r, lora_alpha=recipe.lora_alpha, target_modules=list(recipe.target_modules), task_type='CAUSAL_LM')
     usual = dict(learning_rate=recipe.learning_rate, num_train_epochs=1, lr_scheduler_type='cosine', warmup_steps=1, gradient_checkpointing=False,

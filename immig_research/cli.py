@@ -139,7 +139,7 @@ def train(
     out = out or data_dir()/'models'/f'{Path(model).name}-tuned'
     if on == 'local':
         report = train_stage.train(dataset, chosen, out, model=model)
-        return report if os.environ.get('RANK', '0') == '0' else {} # One of several processes speaks
+        return report if train_stage.processes()[0] == 0 else {} # One of several processes speaks
     changes = dict(pairs=chosen.pairs) if pairs else None
     return sagemaker_stage.train_on_sagemaker(dataset, recipe, out, model=model, changes=changes, accept_eula=accept_eula)
 

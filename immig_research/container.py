@@ -15,7 +15,8 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from .recipes import RECIPES, find_recipe
+from .loop import processes
+from .recipes import find_recipe
 from .records import BadInput, QAPair, write_atomic, write_jsonl
 from .train import train
 
@@ -60,7 +61,7 @@ def run_job(
     settings, where = read_settings(root), job_folders(root)
     model = str(where['base'] or settings.get('model', 'smollm2-135m'))
     report = train(where['dataset'], job_recipe(settings), where['run'], model=model)
-    if os.environ.get('RANK', '0') == '0':
+    if processes()[0] == 0:
         for part in sorted(where['run'].iterdir()):
             if part.name == 'checkpoints': continue
             target = where['model']/part.name

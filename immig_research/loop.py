@@ -66,12 +66,11 @@ def rate_at(
 # %% ../nbs/02h_loop.ipynb #loop-processes
 def processes() -> tuple[int, int]: # The number of this one, from 0, and how many there are
     "Who this process is among those that train together; they are joined at the first call."
-    count = int(os.environ.get('WORLD_SIZE', 1))
-    if count == 1: return 0, 1
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1: return 0, 1
     import torch
     from accelerate import PartialState
     PartialState(cpu=not torch.cuda.is_available())
-    return int(os.environ['RANK']), count
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 # %% ../nbs/02h_loop.ipynb #loop-sum
 def sum_processes(
