@@ -89,7 +89,8 @@ Judge: {judge}. Evaluated {evaluated}.
 # %% ../nbs/05_analysis.ipynb #analysis-markdown-page
 def _markdown(rows): return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) if len(rows) else 'None.'
 
-def _agreement_text(r): return {'judge': r['judge'], 'other': r['other'], 'answers': r['n'], '% equal': number(100 * r['exact'], 1), 'weighted kappa': number(r['kappa'])}
+def _agreement_text(r):
+    return {'judge': r['judge'], 'other': r['other'], 'answers': r['n'], '% equal': number(100 * r['exact'], 1), 'weighted kappa': number(r['kappa'])}
 
 def _published_text(r):
     note = 'judged by itself' if r['flag'] else ''
@@ -143,7 +144,9 @@ def _sample_text(questions, found):
     return f'{len(questions)} questions in {len(names)} subdomains, from {documents} documents' + (f'; fewer than 8: {short}' if short else '')
 
 def _model_text(p):
-    parts = [p.model, p.engine, p.dtype, f'weights {p.model_sha256[:12]}' if p.model_sha256 else '', f'prompt {p.prompt_sha256[:12]}' if p.prompt_sha256 else '']
+    "Model, engine and the hashes of weights and prompt, as far as they are known."
+    hashes = dict(weights=p.model_sha256, prompt=p.prompt_sha256)
+    parts = [p.model, p.engine, p.dtype, *(f'{name} {sha[:12]}' for name, sha in hashes.items() if sha)]
     return ', '.join(x for x in parts if x) or 'not stated'
 
 # %% ../nbs/05_analysis.ipynb #analysis-facts-of
@@ -171,15 +174,18 @@ def _alt_paired(found):
                                               for r in [{**r, 'reading': reading(r)} for r in found['paired'].to_dict('records')])
 
 # %% ../nbs/05_analysis.ipynb #analysis-alt-more
+def _said(rows, sentence): return '; '.join(sentence(r) for r in rows.to_dict('records'))
+
 def _alt_agreement(found):
-    return 'Counts of scores of two judges: ' + '; '.join(f'{r["judge"]} and {r["other"]}: kappa {number(r["kappa"])}' for r in found['agreement'].to_dict('records'))
+    return 'Counts of scores of two judges: ' + _said(found['agreement'], lambda r: f'{r["judge"]} and {r["other"]}: kappa {number(r["kappa"])}')
 
 def _alt_risk(found):
-    return 'Risk against coverage: ' + '; '.join(f'{r["system"]} answers {number(100 * r["coverage"], 0)} % and {number(100 * r["risk"], 0)} % of these score below 2'
-                                                 for r in found['risk'].to_dict('records'))
+    percent = lambda share: number(100 * share, 0)
+    return 'Risk against coverage: ' + _said(
+        found['risk'], lambda r: f'{r["system"]} answers {percent(r["coverage"])} % and {percent(r["risk"])} % of these score below 2')
 
 def _alt_cost(found):
-    return 'Score against cost: ' + '; '.join(f'{r["system"]}: {number(r["mean"])} for {r["cost"]:g} {r["unit"]}' for r in found['cost'].to_dict('records'))
+    return 'Score against cost: ' + _said(found['cost'], lambda r: f'{r["system"]}: {number(r["mean"])} for {r["cost"]:g} {r["unit"]}')
 
 # %% ../nbs/05_analysis.ipynb #analysis-cost
 def cost_table(
@@ -193,12 +199,15 @@ def cost_table(
     return overall.merge(table, on='system').dropna(subset=['mean']).reset_index(drop=True)
 
 # %% ../nbs/05_analysis.ipynb #analysis-pictures
-_FIGURES = (
+_FIGURES = ( # Name in the tables, title, figure, words for it, caption
     ('subdomains', 'Scores by subdomain', figure_subdomains, _alt_overall, 'Mean and 95 % interval. * Fewer than 8 questions.'),
     ('paired', 'Which differences hold up?', figure_forest, _alt_paired, 'Differences on the same questions, with 95 % intervals.'),
-    ('distribution', 'How are the scores spread?', figure_distribution, _alt_distribution, 'How many questions got each score; open cells are hatched.'),
-    ('agreement', 'Do the judges agree?', figure_agreement, _alt_agreement, 'Scores of two judges for the same answers; κ is Cohen’s kappa with quadratic weights.'),
-    ('risk', 'Does abstaining pay?', figure_risk, _alt_risk, 'Share of answered questions against the share of those answers that score below 2.'),
+    ('distribution', 'How are the scores spread?', figure_distribution, _alt_distribution,
+     'How many questions got each score; open cells are hatched.'),
+    ('agreement', 'Do the judges agree?', figure_agreement, _alt_agreement,
+     'Scores of two judges for the same answers; κ is Cohen’s kappa with quadratic weights.'),
+    ('risk', 'Does abstaining pay?', figure_risk, _alt_risk,
+     'Share of answered questions against the share of those answers that score below 2.'),
     ('cost', 'What does a point cost?', figure_cost, _alt_cost, 'Mean score against cost.'),
 )
 

@@ -84,14 +84,19 @@ def _kinds(rows):
     return [dict(kind=kind, pairs=n) for kind, n in count.most_common()]
 
 # %% ../nbs/05g_cards.ipynb #cards-sources
+def _source_key(row):
+    "The source and the licence of a pair; a source's name is the part of its document ids before the colon."
+    source = re.split('[:/]', str(row.get('source_doc_id', '')))[0]
+    return source or 'not stated', row.get('license') or 'not stated'
+
 def _sources(rows):
-    "Rows of the card's table of sources and licences; a source's name is the part of its document ids before the colon."
-    groups = {}
-    for r in rows: groups.setdefault((re.split('[:/]', str(r.get('source_doc_id', '')))[0] or 'not stated', r.get('license') or 'not stated'), []).append(r.get('as_of') or '')
+    "Rows of the card's table of sources and licences, each with its first and last day of law."
+    days = {}
+    for row in rows: days.setdefault(_source_key(row), []).append(row.get('as_of'))
     found = []
-    for (source, licence), days in sorted(groups.items()):
-        known = sorted(d for d in days if d)
-        found.append(dict(source=source, license=licence, pairs=len(days), as_of_first=known[0] if known else None, as_of_last=known[-1] if known else None))
+    for (source, licence), mine in sorted(days.items()):
+        known = sorted(d for d in mine if d) or [None]
+        found.append(dict(source=source, license=licence, pairs=len(mine), as_of_first=known[0], as_of_last=known[-1]))
     return found
 
 # %% ../nbs/05g_cards.ipynb #cards-certificate
@@ -116,10 +121,13 @@ def dataset_facts(
     train, evaluation = (read_jsonl(dataset/f'{side}.jsonl') for side in ('train', 'eval'))
     rows, documents = train + evaluation, read_jsonl(Path(corpus)/'documents.jsonl') if corpus else []
     count = lambda column, value: sum(r.get(column) == value for r in rows)
-    return dict(pairs=len(rows), train=len(train), eval=len(evaluation), documents=len(documents) or None, words=sum(len(d['text'].split()) for d in documents) or None,
-                paraphrases=count('extraction_type', 'paraphrase'), time_sensitive=count('time_sensitive', True), reviewed=count('review_status', 'reviewed'),
-                repaired=count('span_status', 'repaired'), subdomains=_by_subdomain(train, evaluation), sources=_sources(rows), kinds=_kinds(rows),
-                certificate=_certificate(dataset), files=_hashes(dataset/'train.jsonl', dataset/'eval.jsonl', dataset/'certificate.json', Path(corpus or dataset)/'documents.jsonl'))
+    used = [dataset/name for name in ('train.jsonl', 'eval.jsonl', 'certificate.json')]
+    return dict(
+        pairs=len(rows), train=len(train), eval=len(evaluation), documents=len(documents) or None,
+        words=sum(len(d['text'].split()) for d in documents) or None, paraphrases=count('extraction_type', 'paraphrase'),
+        time_sensitive=count('time_sensitive', True), reviewed=count('review_status', 'reviewed'), repaired=count('span_status', 'repaired'),
+        subdomains=_by_subdomain(train, evaluation), sources=_sources(rows), kinds=_kinds(rows), certificate=_certificate(dataset),
+        files=_hashes(*used, *([Path(corpus)/'documents.jsonl'] if corpus else [])))
 
 # %% ../nbs/05g_cards.ipynb #cards-size
 _SIZES = ((1_000, 'n<1K'), (10_000, '1K<n<10K'), (100_000, '10K<n<100K'), (1_000_000, '100K<n<1M'))
@@ -177,6 +185,8 @@ def base_of(
 # %% ../nbs/05g_cards.ipynb #cards-results
 _KEPT = ('system', 'judge', 'n', 'open', 'mean', 'low', 'high', 'worst', 'best', 'pct_full', 'pct_low', 'pct_high', 'pct_hard', 'flag')
 
+_GAP = ('system', 'minus', 'judge', 'difference', 'low', 'high')
+
 def _plain(row, keys): return {k: None if row[k] != row[k] else row[k] for k in keys}
 
 def result_facts(
@@ -184,22 +194,30 @@ def result_facts(
 ) -> dict: # questions, judges, results and differences as rows
     "What the cells in the file at `path` say about the systems."
     found = all_tables(read_cells(path))
-    pairs = [{**_plain(r, ('system', 'minus', 'judge', 'difference', 'low', 'high')), 'reading': reading(r)} for r in found['paired'].to_dict('records')]
+    pairs = [{**_plain(r, _GAP), 'reading': reading(r)} for r in found['paired'].to_dict('records')]
     rows = [_plain(r, _KEPT) for r in found['overall'].to_dict('records')]
-    return dict(questions=int(found['overall'].n.max()), judges=sorted({r['judge'] for r in rows}), results=rows, differences=pairs, flagged=any(r['flag'] for r in rows))
+    return dict(questions=int(found['overall'].n.max()), judges=sorted({r['judge'] for r in rows}), results=rows, differences=pairs,
+                flagged=any(r['flag'] for r in rows))
 
 # %% ../nbs/05g_cards.ipynb #cards-model-facts
-def _loss(report, key, what): return (report.get(key) or {}).get(what)
+def _at(report, *keys):
+    "The value of a nested report, or None where a part of the way is missing."
+    for key in keys: report = report.get(key) if isinstance(report, dict) else None
+    return report
+
+def _losses(report):
+    "Loss and perplexity on the same held-out pairs, before and after training."
+    moments = dict(before='eval_before', after='eval_after')
+    return {f'{what}_{moment}': _at(report, key, what) for what in ('loss', 'perplexity') for moment, key in moments.items()}
 
 def _training(report, recipe):
     "What the trainer's report says, as a card needs it."
-    data = report.get('data_sha256', '')
-    return dict(base=report['base'], recipe=recipe, pairs=(report.get('train') or {}).get('pairs'), tokens=report.get('tokens_seen'), steps=report.get('steps'),
-                eval_pairs=(report.get('eval') or {}).get('pairs'), gates=sorted(report.get('gates', {})), parity=(report.get('parity') or {}).get('top1_agreement'),
-                loss_before=_loss(report, 'eval_before', 'loss'), loss_after=_loss(report, 'eval_after', 'loss'),
-                perplexity_before=_loss(report, 'eval_before', 'perplexity'), perplexity_after=_loss(report, 'eval_after', 'perplexity'),
-                prompt_sha256=report.get('prompt_sha256', ''), data_sha256=data['train'] if isinstance(data, dict) else data,
-                versions=', '.join(f'{k} {v}' for k, v in sorted(report.get('versions', {}).items())))
+    data, versions = report.get('data_sha256', ''), report.get('versions', {})
+    return dict(
+        base=report['base'], recipe=recipe, pairs=_at(report, 'train', 'pairs'), tokens=report.get('tokens_seen'), steps=report.get('steps'),
+        eval_pairs=_at(report, 'eval', 'pairs'), gates=sorted(report.get('gates', {})), parity=_at(report, 'parity', 'top1_agreement'),
+        **_losses(report), prompt_sha256=report.get('prompt_sha256', ''), data_sha256=data['train'] if isinstance(data, dict) else data,
+        versions=', '.join(f'{name} {version}' for name, version in sorted(versions.items())))
 
 # %% ../nbs/05g_cards.ipynb #cards-model-facts-of
 def model_facts(
@@ -228,7 +246,8 @@ def model_index(
 ) -> list: # `EvalResult`s of huggingface_hub
     "The scores of `system` in `facts` on `dataset` for the card's front matter."
     from huggingface_hub import EvalResult
-    about = dict(task_type='question-answering', dataset_type=dataset, dataset_name='U.S. immigration law questions', dataset_config='qa', dataset_split='eval')
+    about = dict(task_type='question-answering', dataset_type=dataset, dataset_name='U.S. immigration law questions', dataset_config='qa',
+                 dataset_split='eval')
     rows = []
     for r in _scored(facts, system):
         judged = f'judge {r["judge"]}, n = {r["n"]}'
@@ -259,11 +278,12 @@ def model_card(
 ) -> tuple: # The text of README.md, and its figures
     "The model card of `facts` for `repo`, with the scores of `system` on `dataset`."
     from huggingface_hub import ModelCardData
-    hub_id, licence, licence_text = base_of(facts['base'])
-    meta = ModelCardData(language='en', license=licence, base_model=hub_id if '/' in hub_id else None, datasets=[dataset] if dataset else None, model_name=repo.split('/')[-1],
-                         library_name='peft' if facts['weights'] == 'adapter' else 'transformers', pipeline_tag='text-generation', tags=['legal', 'immigration'],
-                         eval_results=model_index(facts, system, dataset) or None)
-    text, printed = render_card('model_card.md', facts, name=repo.split('/')[-1], repo=repo, base=hub_id, licence_text=licence_text)
+    name, (hub_id, licence, licence_text) = repo.split('/')[-1], base_of(facts['base'])
+    meta = ModelCardData(
+        language='en', license=licence, base_model=hub_id if '/' in hub_id else None, datasets=[dataset] if dataset else None, model_name=name,
+        library_name='peft' if facts['weights'] == 'adapter' else 'transformers', pipeline_tag='text-generation',
+        tags=['legal', 'immigration'], eval_results=model_index(facts, system, dataset) or None)
+    text, printed = render_card('model_card.md', facts, name=name, repo=repo, base=hub_id, licence_text=licence_text)
     return f'---\n{meta.to_yaml()}\n---\n\n{text}', printed
 
 # %% ../nbs/05g_cards.ipynb #cards-croissant-context
@@ -279,9 +299,11 @@ _CONTEXT = {
 
 _RAI = {
     'rai:dataCollection': 'Official texts fetched from the publishers named in each row, read into paragraphs; pairs written from single paragraphs.',
-    'rai:dataAnnotationProtocol': 'A pair is kept if its span stands in the document to the letter and its answer states no fact that the span lacks; some pairs were read by a person (review_status).',
+    'rai:dataAnnotationProtocol': 'A pair is kept if its span stands in the document to the letter and its answer states no fact that the '
+        'span lacks; some pairs were read by a person (review_status).',
     'rai:dataUseCases': 'Retrieval, grounded question answering, tuning and evaluation of language models. Not legal advice.',
-    'rai:dataLimitations': 'Texts have dates and law changes; questions written by rules are less varied than those of people; subdomains are of unequal size.',
+    'rai:dataLimitations': 'Texts have dates and law changes; questions written by rules are less varied than those of people; subdomains '
+        'are of unequal size.',
     'rai:dataBiases': 'What the official texts treat at length has more pairs. English only; federal law only.',
     'rai:personalSensitiveInformation': 'None beyond what published decisions and community posts name.',
     'rai:dataReleaseMaintenancePlan': 'Rows carry the day of their law; a new edition is built when the law changes.',
@@ -290,11 +312,25 @@ _RAI = {
 # %% ../nbs/05g_cards.ipynb #cards-croissant-field
 _TYPES = {'string': 'sc:Text', 'int64': 'sc:Integer', 'bool': 'sc:Boolean', 'double': 'sc:Float'}
 
+def _data_type(kind):
+    "The Croissant type of a Parquet type; nested columns are described as text."
+    return _TYPES.get(kind.removeprefix('list<').split(':')[-1].strip(' >'), 'sc:Text')
+
 def _field(record_set, file_id, name, kind):
-    "One column of a Parquet file; nested columns are described as text."
-    whole = {'@type': 'cr:Field', '@id': f'{record_set}/{name}', 'name': f'{record_set}/{name}', 'dataType': _TYPES.get(kind.removeprefix('list<').split(':')[-1].strip(' >'), 'sc:Text'),
+    "One column of a Parquet file."
+    label = f'{record_set}/{name}'
+    field = {'@type': 'cr:Field', '@id': label, 'name': label, 'dataType': _data_type(kind),
              'source': {'fileObject': {'@id': file_id}, 'extract': {'column': name}}}
-    return {**whole, 'repeated': True} if kind.startswith('list<') else whole
+    return {**field, 'repeated': True} if kind.startswith('list<') else field
+
+def _file_object(path, table):
+    return {'@type': 'cr:FileObject', '@id': path, 'name': path, 'contentUrl': path, 'encodingFormat': 'application/x-parquet',
+            'sha256': table['sha256'], 'contentSize': f'{table["size"]} B'}
+
+def _record_set(path, table):
+    label = path.removesuffix('.parquet').replace('/', '-')
+    fields = [_field(label, path, column, kind) for column, kind in table['columns'].items()]
+    return {'@type': 'cr:RecordSet', '@id': label, 'name': label, 'field': fields}
 
 # %% ../nbs/05g_cards.ipynb #cards-croissant
 def croissant(
@@ -305,13 +341,10 @@ def croissant(
     published:str='2026-01-01', # ISO date of publication
 ) -> dict: # JSON-LD
     "The Croissant description of the dataset `name` at `repo` with its `tables`, as of `published`."
-    objects = [{'@type': 'cr:FileObject', '@id': path, 'name': path, 'contentUrl': path, 'encodingFormat': 'application/x-parquet', 'sha256': t['sha256'],
-                'contentSize': f'{t["size"]} B'} for path, t in tables.items()]
-    sets = []
-    for path, table in tables.items():
-        label = path.removesuffix('.parquet').replace('/', '-')
-        sets.append({'@type': 'cr:RecordSet', '@id': label, 'name': label, 'field': [_field(label, path, column, kind) for column, kind in table['columns'].items()]})
-    return {'@context': _CONTEXT, '@type': 'sc:Dataset', 'name': name, 'conformsTo': 'http://mlcommons.org/croissant/1.0', 'url': f'https://huggingface.co/datasets/{repo}',
-            'description': 'Question-answer pairs on U.S. immigration law, each proven by a span of an official text, and those texts.',
-            'license': f'https://huggingface.co/datasets/{repo}#by-source-and-licence', 'datePublished': published, 'version': '1.0.0', 'citeAs': f'{name}, {HOME}',
-            'isLiveDataset': False, **_RAI, 'distribution': objects, 'recordSet': sets}
+    address = f'https://huggingface.co/datasets/{repo}'
+    return {
+        '@context': _CONTEXT, '@type': 'sc:Dataset', 'name': name, 'conformsTo': 'http://mlcommons.org/croissant/1.0', 'url': address,
+        'description': 'Question-answer pairs on U.S. immigration law, each proven by a span of an official text, and those texts.',
+        'license': f'{address}#by-source-and-licence', 'datePublished': published, 'version': '1.0.0', 'citeAs': f'{name}, {HOME}',
+        'isLiveDataset': False, **_RAI, 'distribution': [_file_object(path, table) for path, table in tables.items()],
+        'recordSet': [_record_set(path, table) for path, table in tables.items()]}

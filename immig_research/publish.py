@@ -102,7 +102,10 @@ def _finish(out, card, printed, facts):
 
 def _write_rows(out, dataset, corpus):
     "The Parquet files of a dataset and its corpus."
-    made = {f'qa/{side}.parquet': write_parquet(out/'qa'/f'{side}.parquet', licensed(read_jsonl(dataset/f'{side}.jsonl', QAPair)), QAPair) for side in ('train', 'eval')}
+    made = {}
+    for side in ('train', 'eval'):
+        rows = licensed(read_jsonl(dataset/f'{side}.jsonl', QAPair))
+        made[f'qa/{side}.parquet'] = write_parquet(out/'qa'/f'{side}.parquet', rows, QAPair)
     if corpus:
         documents = licensed(read_jsonl(Path(corpus)/'documents.jsonl', Document))
         made['corpus/train.parquet'] = write_parquet(out/'corpus'/'train.parquet', documents, Document)

@@ -160,7 +160,8 @@ def _answer(name, cells, prediction, many):
     "What the page shows of one system's answer to one question; `name` has its system, letter and index."
     text = None if prediction is None else clean_text(prediction.prediction)
     citations = [] if prediction is None else [c for c in prediction.citations if isinstance(c, dict)]
-    pill = dict(letter=name['letter'], text=' · '.join(_score_text(c.score) for c in cells) or 'open', level=_level(cells[0].score) if cells else 'open')
+    scores = [c.score for c in cells] or [None]
+    pill = dict(letter=name['letter'], text=' · '.join(map(_score_text, scores)), level=_level(scores[0]))
     return dict(name, marks=_states(cells, prediction), text=text, parts=answer_parts(text or '', citations), cited=[_cited(c) for c in citations],
                 verdicts=[_verdict(c, many) for c in cells], pill=pill)
 
@@ -220,17 +221,21 @@ def reading(
 
 # %% ../nbs/05b_report.ipynb #report-headline
 def _result(row):
-    if row['open']: return f'{row["system"]}: between {number(row["worst"])} and {number(row["best"])} of 3 on {row["n"]} questions, {row["open"]} of them still open.'
-    return (f'{row["system"]} scores {number(row["mean"])} of 3 (95 % interval {number(row["low"])} to {number(row["high"])}) on {row["n"]} questions, '
-            f'and {number(row["pct_full"], 1)} % of its answers are fully correct.')
+    "What one system reached, as a sentence."
+    name, n = row['system'], row['n']
+    if row['open']: return f'{name}: between {number(row["worst"])} and {number(row["best"])} of 3 on {n} questions, {row["open"]} of them still open.'
+    interval, full = f'{number(row["low"])} to {number(row["high"])}', number(row['pct_full'], 1)
+    return f'{name} scores {number(row["mean"])} of 3 (95 % interval {interval}) on {n} questions, and {full} % of its answers are fully correct.'
 
 def _gap(row):
     "A paired difference as a sentence, told from the better side."
+    if not reading(row).endswith('is better'):
+        interval = f'{_signed(row["low"])} to {_signed(row["high"])}'
+        return f'{row["system"]} and {row["minus"]} cannot be told apart: {_signed(row["difference"])} points ({interval}).'
     sign = 1 if row['difference'] > 0 else -1
-    ends = sorted((sign * row['low'], sign * row['high']))
+    low, high = sorted((sign * row['low'], sign * row['high']))
     winner, loser = (row['system'], row['minus'])[::sign]
-    if reading(row).endswith('is better'): return f'{winner} is better than {loser} by {number(abs(row["difference"]))} points ({number(ends[0])} to {number(ends[1])}).'
-    return f'{row["system"]} and {row["minus"]} cannot be told apart: {_signed(row["difference"])} points ({_signed(row["low"])} to {_signed(row["high"])}).'
+    return f'{winner} is better than {loser} by {number(abs(row["difference"]))} points ({number(low)} to {number(high)}).'
 
 # %% ../nbs/05b_report.ipynb #report-headline-of
 def headline(

@@ -74,7 +74,8 @@ def _overall(run):
 def _headline_row(r):
     mean = f'{number(r["worst"])} to {number(r["best"])}, open' if r['open'] else number(r['mean'])
     full = f'{number(r["pct_worst"], 1)} to {number(r["pct_best"], 1)}, open' if r['open'] else number(r['pct_full'], 1)
-    row = {'system': r['system'] + (' †' if r.get('flag') else ''), 'n': r['n'], 'mean, 0-3 (95 %)': f'{mean} ({number(r["low"])} to {number(r["high"])})',
+    row = {'system': r['system'] + (' †' if r.get('flag') else ''), 'n': r['n'],
+           'mean, 0-3 (95 %)': f'{mean} ({number(r["low"])} to {number(r["high"])})',
            'fully correct, % (95 %)': f'{full} ({number(r["pct_low"], 1)} to {number(r["pct_high"], 1)})'}
     hard = r.get('pct_hard')
     return row if hard is None or hard != hard else {**row, 'hard errors, %': number(hard, 1)}
@@ -103,7 +104,8 @@ def provenance(
     training, data = 'stages/3-train', 'stages/2-dataset'
     parts = [_part(run, 'Perplexity of held-out answers: {} before tuning, {} after, on {} pairs.', (f'{training}/eval_before/perplexity', '.1f'),
                    (f'{training}/eval_after/perplexity', '.1f'), (f'{training}/eval_after/rows', ',')),
-             _part(run, '{} pairs from {} documents, tuned on {}.', (f'{data}/pairs', ','), ('stages/1-sources/documents', ','), (f'{training}/train/pairs', ',')),
+             _part(run, '{} pairs from {} documents, tuned on {}.', (f'{data}/pairs', ','), ('stages/1-sources/documents', ','),
+                   (f'{training}/train/pairs', ',')),
              f'Judge: {", ".join(sorted({r["judge"] for r in _overall(run)}))}.' if _overall(run) else '',
              _part(run, '{}, commit {}, {}.', ('date', ''), ('commit', ''), ('machine', ''))]
     return ' '.join(p for p in parts if p)
@@ -111,10 +113,12 @@ def provenance(
 # %% ../nbs/05h_reproduce.ipynb #reproduce-published
 def published_line() -> str: # A sentence
     "The published figures that a reader will compare with, said apart from ours."
-    fig = Figures(dict(first={r['system']: r for r in PUBLISHED['overall'] if r['run'] == 'v1'}, pairs=sum(r['train'] + r['eval'] for r in PUBLISHED['dataset'])))
+    first = {row['system']: row for row in PUBLISHED['overall'] if row['run'] == 'v1'}
+    fig = Figures(dict(first=first, pairs=sum(row['train'] + row['eval'] for row in PUBLISHED['dataset'])))
     tuned, judge = 'first/Llama 3.2 3B fine-tuned', 'first/Claude Sonnet 4.6 zero-shot'
-    return (f'Published elsewhere for the model card that this project rebuilds: a Llama 3.2 3B tuned on {fig("pairs", ",")} pairs had a mean of {fig(tuned + "/mean", ".2f")} '
-            f'and Claude Sonnet 4.6 zero-shot {fig(judge + "/mean", ".2f")}, judged by Sonnet 4.6 on {fig(tuned + "/n", ",")} questions.')
+    return (f'Published elsewhere for the model card that this project rebuilds: a Llama 3.2 3B tuned on {fig("pairs", ",")} pairs had a mean '
+            f'of {fig(tuned + "/mean", ".2f")} and Claude Sonnet 4.6 zero-shot {fig(judge + "/mean", ".2f")}, judged by Sonnet 4.6 '
+            f'on {fig(tuned + "/n", ",")} questions.')
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-bench
 def _show(value):
@@ -218,7 +222,8 @@ def run_pictures(
     return _DRAWN[run.hashes]
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-run-section
-_SHOWN = (('paired', 'Differences on the same questions'), ('subdomains', 'By subdomain'), ('accounting', 'What became of each planned cell'), ('agreement', 'Agreement of judges'))
+_SHOWN = (('paired', 'Differences on the same questions'), ('subdomains', 'By subdomain'),
+          ('accounting', 'What became of each planned cell'), ('agreement', 'Agreement of judges'))
 
 def run_section(
     run:Run, # A recorded run
@@ -232,17 +237,22 @@ def run_section(
 # %% ../nbs/05h_reproduce.ipynb #reproduce-results-page
 def _published_section():
     "The published figures, last and apart."
-    return '\n\n'.join(['## Published elsewhere: other questions, another judge, not comparable', f'Judge: {PUBLISHED["judge"]}. Evaluated {PUBLISHED["evaluated"]}.',
-                        table_markdown('published', published_table()), 'Shares have Wilson’s intervals, computed here; means were published without one.'])
+    parts = ['## Published elsewhere: other questions, another judge, not comparable',
+             f'Judge: {PUBLISHED["judge"]}. Evaluated {PUBLISHED["evaluated"]}.', table_markdown('published', published_table()),
+             'Shares have Wilson’s intervals, computed here; means were published without one.']
+    return '\n\n'.join(parts)
+
+def _sections(paths): return [bench_section(p.stem, json.loads(p.read_text(encoding='utf-8'))) for p in paths]
 
 def results_page(
     root:Path, # A checkout
 ) -> str: # A page of Markdown
     "The tables and figures of all recorded runs of `root`."
-    intro = ('Scores run from 0 (wrong) to 3 (fully correct); intervals are at 95 % and redraw whole source documents. Each run has its own questions and its own judge: compare '
-             'systems within a run, not across runs. Every figure below is made from `results/`; `immig reproduce --offline` makes it again.')
+    intro = ('Scores run from 0 (wrong) to 3 (fully correct); intervals are at 95 % and redraw whole source documents. Each run has its own '
+             'questions and its own judge: compare systems within a run, not across runs. Every figure below is made from `results/`; '
+             '`immig reproduce --offline` makes it again.')
     others = [p for p in sorted((root/'results').glob('*.json')) if p.stem not in runs(root)]
-    sections = [run_section(read_run(root, name)) for name in runs(root)] + [bench_section(p.stem, json.loads(p.read_text(encoding='utf-8'))) for p in others]
+    sections = [run_section(read_run(root, name)) for name in runs(root)] + _sections(others)
     return _page('Results', 'What came out of the recorded runs.', intro, *sections, _published_section())
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-benchmarks-page
@@ -251,9 +261,9 @@ def benchmarks_page(
 ) -> str: # A page of Markdown
     "All of `benchmarks/results/` of `root`."
     results = sorted((root/'benchmarks'/'results').glob('*.json'))
-    intro = ('Each section is one file of `benchmarks/results/`, written by `make bench NAME=...` in one run, in which all systems took turns in processes of their own. '
-             'A ratio is against the baseline of its row within that run; compare ratios, not seconds, across machines.')
-    return _page('Benchmarks', 'Speed, memory and robustness, as measured.', intro, *(bench_section(p.stem, json.loads(p.read_text(encoding='utf-8'))) for p in results))
+    intro = ('Each section is one file of `benchmarks/results/`, written by `make bench NAME=...` in one run, in which all systems took turns '
+             'in processes of their own. A ratio is against the baseline of its row within that run; compare ratios, not seconds, across machines.')
+    return _page('Benchmarks', 'Speed, memory and robustness, as measured.', intro, *_sections(results))
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-card-pages
 def _with_facts(root, kind):
@@ -268,14 +278,15 @@ def card_pages(
 ) -> dict: # File name -> page
     "The data card and the model card of `root`, as they would be published from the newest run."
     out, data, model = {}, _with_facts(root, 'dataset'), _with_facts(root, 'model')
-    intro = 'Made from the run `{}` of {}. The Hub gets the same page from `immig publish`.'
+    intro = lambda run: f'Made from the run `{run.name}` of {run.record["date"]}. The Hub gets the same page from `immig publish`.'
     if data:
         picture = f'![Pairs by subdomain; the numbers are in the table below.](images/{data.name}-dataset.png)'
         text = _body(dataset_card(data.record['facts']['dataset'], 'Dataset')[0])
-        out['data_card.qmd'] = _page('Data card', 'What the dataset holds and how it was made.', intro.format(data.name, data.record['date']), picture, text)
+        out['data_card.qmd'] = _page('Data card', 'What the dataset holds and how it was made.', intro(data), picture, text)
     if model:
-        text = _body(model_card(model.record['facts']['model'], 'OWNER/NAME', system=model.record['facts'].get('system', ''))[0])
-        out['model_card.qmd'] = _page('Model card', 'How the tuned model was made and how it scores.', intro.format(model.name, model.record['date']), text)
+        facts = model.record['facts']
+        text = _body(model_card(facts['model'], 'OWNER/NAME', system=facts.get('system', ''))[0])
+        out['model_card.qmd'] = _page('Model card', 'How the tuned model was made and how it scores.', intro(model), text)
     return out
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-pictures-of
