@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['AUX', 'VERBS', 'THIRD', 'Clause', 'main_verb', 'is_nought', 'main_clause', 'is_plural', 'is_agent', 'is_person',
-           'invert', 'fits', 'pick', 'state_again', 'ask_order', 'tidy']
+           'invert', 'fits', 'pick', 'ask_order', 'tidy']
 
 # %% ../nbs/01g_clauses.ipynb #clauses-imports
 import re
@@ -108,6 +108,7 @@ def _core(text):
     verb = main_verb(text)
     if not verb: return None
     subject, rest, aux = _ADVERB.sub('', text[:verb.start()].strip()), _rest(text[verb.end():].strip()), verb[0].lower()
+    if re.search(r'\b(?:and|or|but|not|then|also|to)$', subject) or re.match(r'\w+, |(?:outside|importantly|merely|simply)\b', subject, re.I): return None
     if not subject or not rest or count_words(subject) > 45 or subject.count('(') != subject.count(')') or not _NP.match(subject): return None
     if _SAYS_THAT.search(subject) and 'who' not in subject.split() or subject[-1] in ',:;' and subject.count(',') < 2: return None
     negative = bool(re.match(r'not\b', rest)) or aux == 'cannot' or is_nought(subject)
@@ -149,7 +150,7 @@ def is_plural(
 ) -> bool: # Whether its verb stands in the plural
     "Whether the noun at the head of `subject` is plural."
     head = _head_noun(subject).lower()
-    if re.match(r'(?:an?|each|every|either|one|whoever)\b', head): return False
+    if re.match(r'(?:an?|each|every|either|one|whoever|the term)\b', head): return False
     head = re.sub(r'(?<=s) (?:\w+ )?\w+ed$', '', head)
     word = head.split()[-1] if head.split() else ''
     return ' and ' in head or word in ('people', 'children') or word.endswith('s') and not re.search(r"(?:ss|us|is|'s)$", word)
@@ -220,17 +221,7 @@ def pick(
     "One of `choices`, by the hash of `key`."
     return choices[int(content_hash(key)[:6], 16) % len(choices)]
 
-# %% ../nbs/01g_clauses.ipynb #clauses-state-again
-def state_again(
-    clause: Clause, # A main clause
-    rest: str, # What shall follow its verb
-) -> str: # 'the officer may not waive the fee'
-    "The `clause` as a statement again, with another `rest`."
-    word, _, tail = rest.partition(' ')
-    negative = ' not' if clause.negative and not is_nought(clause.subject) else ''
-    said = f'{THIRD[word]} {tail}' if clause.aux == 'does' and not negative and word in THIRD else f'{clause.aux}{negative} {rest}'
-    return f'{lower_first(clause.subject)} {said}'
-
+# %% ../nbs/01g_clauses.ipynb #clauses-ask-order
 def ask_order(
     clause: Clause, # A main clause
     rest: str = '', # As for `invert`

@@ -20,7 +20,7 @@ _CUT = re.compile(r'\b' + any_of('''the|of|and|that|to|or|an?|if|by|with|as|for|
     upon|through|because|her|my|your|those|these|other|all|no|each|setting forth|identifying''') + r'\?$| \((?:[A-Za-z]|\d|[ivx]+)\)\?$')
 _HANGING = re.compile(r'(?:^|, )(?!(?:is|was) it )(?:\w+ ){1,4}(?:it|they|them|he|she|him)\b', re.I)
 _ELSEWHERE = re.compile(r'\b(?:see|refer to|go to|visit|review) (?:the |our |USCIS\'s )?(?:section|chapter|part|volume|appendix|footnote|\d+ U\.S\.C|[\w ]{0,40}(?:page|website|webpage)|www)', re.I)
-_BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\bdo(?:es)? .* shall be\b', r'\b(?:does|must|may|should|can|will) .* and \w{3,}(?<!s)s(?= (?:an?|the|his|her|its|their)\b)', r'\bupon such\b', r'(?:^|, )who (?:is|are) [^,?]* (?:may|must|can|shall) be\b', r'\bamong the others\b', r'\bdoes the [a-z]+(?<!s)s(?<!ss)(?<!us) (?!of\b)', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
+_BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\bdo(?:es)? .* shall be\b', r'\b(?:does|must|may|should|can|will) .* and \w{3,}(?<!s)s(?= (?:an?|the|his|her|its|their)\b)', r'\bupon such\b', r'(?:^|, )who (?:is|are) [^,?]* (?:may|must|can|shall) be\b', r'\bamong the others\b', r'\bdoes the [a-z]+(?<!s)s(?<!ss)(?<!us) (?!of\b)', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W| ,| U\?$|\bthe USCIS discretion\b|\b(?:is|was|did|were) (?:his|her|their)\b|\bwho (?:is|are) [^,?]*:', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
     r'\b(?:may|must|can|should) (?:[\w-]+ ){1,8}(?:may|must|shall|should)\b(?! not? )', r'\bmy (?:or|and) your\b', r'\bI\b(?!-).*(?:,| and| or| but) (?:currently )?are\b(?! (?:required|eligible))', r'\bI (?:is|are|has|does)\b', r'\b(?:does|is|are|has) I\b', r'\botherwise,', r', an? [\w-]+\?$',
     r'\bwhat happens (?:if|when|where) I\b(?!-).*\byou\b', r'\b(?:a|an) (?:the|an?|any)\b', r'\b(?:that|when|may|must|should|can|does|do|is|are) (?:they|he|she)\b(?!.* (?:who|if|or she))')), re.I)
 
@@ -28,9 +28,41 @@ _BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|
 def _overloaded(question):
     "Why a question is too much to read at once, or ''."
     cites = len(re.findall(r'\d+ U\.S\.C\.|\d+ CFR|\bINA \d|section \d', question))
-    if count_words(question) > 42: return 'question over 42 words'
-    if cites > 2 or len(re.findall(r'\(\w{1,4}\)', question)) > 9: return 'question with too many citations'
+    if count_words(question) > 56: return 'question over 56 words'
+    if re.search(r'U\.S\.C\. [\w-]+(?:\(\w+\))*\(\d+\)\(\d+\)', question): return 'citation that skips a level'
+    if cites > 3 or len(re.findall(r'\(\w{1,4}\)', question)) > 9: return 'question with too many citations'
     return 'question of more than one sentence' if re.search(r'; |\. [A-Z](?!\.)', re.sub(r'\b(?:v|No|Dep\'t|U\.S|Dec|Sec)\. ', '', question)) else ''
+
+# %% ../nbs/01m_filters.ipynb #filters-unclear
+_ITEMS = re.compile(r'\bItem (?:Numbers?|[A-Z\d])|\bItems \d|\bOption \w\.')
+_NEAR = re.compile(r'\b(?:below|above)\b(?! (?:the )?(?:age|poverty|\$?\d|sea|line|level|percent|average|standard|applicable|\w+ (?:level|percent)))', re.I)
+_KNOWN = frozenset('USCIS INA DHS CFR USC FBI IRS AFM CBP ICE TPS EAD LPR SSN DOL DACA VAWA DNA PM II III IV VI VII VIII IX'.split())
+_ENDS_OPEN = re.compile(r'\b(?:either|or|and|the|of|both|if|that|to)\.$|[;:,] ?-|^[^A-Za-z0-9"($]', re.I)
+
+_OWNER = re.compile(r'\b(?:' + any_of('''people|children|child|parent|person|employer|requestor|petitioner|applicant|alien|individual|sponsor|beneficiary|spouse|somebody|anyone''')
+    + r"|(?!does\b|is\b|was\b|has\b|this\b|its\b|his\b|as\b|USCIS\b|address)[a-z]{3,}s)\b")
+
+def _unspelt(question):
+    "The first acronym of a question that few would know and that it does not spell out, or ''."
+    for m in re.finditer(r'(?<![\w(-])([A-Z]{2,6})s?(?![\w-]|\s?\d)', question):
+        if m[1] not in _KNOWN and f'({m[1]}' not in question and f', {m[1]})' not in question: return m[1]
+    return ''
+
+def _unclear(question, answer):
+    "What in a question or an answer needs the page beside it, or ''."
+    if re.search(r'\bany other (?:reason|case|purpose|evidence|basis|information|factor)|\bpreviously (?:defined|described|stated|mentioned)|\bof that (?:length|kind|type|sort)\b|\bthere(?:of|for|to|in|with)\b|: "', question): return 'points elsewhere: other'
+    items = _ITEMS.search(f'{question} {answer}')
+    if items and not re.search(r'\bPart \d', question): return 'item of a form without its part'
+    if _NEAR.search(f'{question} {answer}'): return 'above or below on a page'
+    if _ENDS_OPEN.search(answer): return 'fragment as an answer'
+    if re.search(r'\balso\b', question) or re.match(r'[^.]*\balso\b', answer): return 'goes on from another sentence'
+    if re.search(r'\bso (?!called)[a-z]+ed\b', answer): return 'so, without what it points to'
+    if re.search(r'\b(?:allowed|supposed|have) to be (?:eligible|able)\b', question): return 'question does not parse'
+    if re.search(r'\bsuch\b(?! as\b)', question): return 'such without what it points to'
+    if (they := re.search(r'\b(?:they|their|them)\b', question)) and not _OWNER.search(question[:they.start()]): return 'pronoun without a noun'
+    if (short := _unspelt(question)): return f'acronym not spelled out: {short}'
+    if re.search(r'\b(?:does|may|must|can|is|do) (?:another|other|some|the other)\b', question): return 'subject known only from the text'
+    return ''
 
 # %% ../nbs/01m_filters.ipynb #filters-fault
 def fault(
@@ -52,6 +84,7 @@ def fault(
     if len(re.findall(r'U\.S\.C\.', rule)) > 2 and words < 45: return 'answer says only where to look'
     if _HANGING.search(question): return 'pronoun without a noun'
     if re.search(r'\[|\]|\.\.\.|https?:|"\d+ U\.S\.C\.', question): return 'marks in the question'
+    if (why := _unclear(question, rule)): return why
     pointer = dangling(question) or dangling(rule, listed)
     if pointer: return f'points elsewhere: {pointer.lower()}'
     for text in (question, answer):

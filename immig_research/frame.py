@@ -10,7 +10,7 @@ import re
 
 from .clauses import main_verb, pick
 from .statements import Statement, count_words
-from .wording import PREPOSED, any_of, stems_of, upper_first
+from .wording import GENERIC, PREPOSED, any_of, stems_of, upper_first
 
 # %% ../nbs/01j_frame.ipynb #frame-first-person-parts
 _OBJECT = re.compile(r'\b(' + any_of('''to|for|by|of|with|from|about|on|against|notify|inform|send|give|gives|issue|ask|requires?|request|
@@ -54,17 +54,12 @@ _SPELT = dict(pair.split(':') for pair in re.sub(r'\s*\n\s*', '', '''LPR:lawful 
     IJ:immigration judge|EOIR:Executive Office for Immigration Review|NOIR:notice of intent to revoke|DOD:Department of Defense|
     VAWA:Violence Against Women Act|CSA:Controlled Substances Act''').split('|'))
 _SHORT = re.compile(r'\b(?<![(-])(an? )?(' + '|'.join(sorted(_SPELT, key=len, reverse=True)) + r')(s)?\b(?![)-])')
-_RESIDENT = re.compile(r'\b(an? )?alien(s?) lawfully admitted for permanent residence\b')
-_ALIEN = re.compile(r'\b(an? )?(?:(un)?documented )?alien(s?)\b(?!ate| (?:registration|relative|fianc|smuggl|worker|labor|enem|file|number))', re.I)
-
-# %% ../nbs/01j_frame.ipynb #frame-noncitizen
-def _noncitizen(m): return f'{"a " if m[1] else ""}{"undocumented " if m[2] else ""}noncitizen{m[3]}'
 
 # %% ../nbs/01j_frame.ipynb #frame-plain-words
 def plain_words(
     question: str, # A question in the law's words
-) -> str: # The same with what people say beside the acronym or the term of art
-    "Spell out acronyms once, and say 'green card holder' and 'noncitizen', in `question`; the choice is by its hash."
+) -> str: # The same with what an acronym stands for
+    "Spell out acronyms once in `question`; persons keep the name that the answer gives them."
     seen = set()
     def say(m):
         spelt = _SPELT[m[2]]
@@ -74,61 +69,68 @@ def plain_words(
         article = (('an ' if main[0] in 'AEIOaeio' else 'a ') if m[1] else '')
         if m[3]: main = re.sub('^(.*?)( (?:of|for|to|involving) .*)?$', r'\1s\2', main)
         return f'{article}{main} ({more.rstrip(")") + ", " if more else ""}{m[2]}{m[3] or ""})'
-    said = _SHORT.sub(say, question)
-    said = _RESIDENT.sub(lambda m: f'{"a " if m[1] else ""}lawful permanent resident{m[2]} (green card holder{m[2]})', said, count=1)
-    return said if '"' in said or pick(question, 0, 1, 2) == 0 else _ALIEN.sub(_noncitizen, said)
+    return _SHORT.sub(say, question)
 
 # %% ../nbs/01j_frame.ipynb #frame-untold
-_ONE = re.compile(r'(?!(?:the|an?) |.*\b(?:of|against|for|by|to|in|with|on|or|and|as)\b)[\w ()-]*\b(?:child|spouse|applicant|alien|noncitizen|parent|petitioner|beneficiary|worker|immigrant|person|application|petition|certificate|waiver|employer|interview|decision)') # One person or thing without an article
+_AMONG_OTHERS = re.compile(r'(?:processing information|general (?:instructions|requirements|information)|other (?:categories|information)|special instructions|additional .*|'
+    r'required documentation|.*\b(?:evidence must|privacy|notice|examples?|scenarios?|background|summary)\b.*|policy highlights|purpose and background)', re.I)
 
-def _untold(s, core):
-    "The topic of a statement where the question does not tell it already; only the narrow part of it where that says enough."
-    narrow = re.sub(r' \([^)]*\)$', '', s.topic)
-    topic = narrow if count_words(narrow) >= 2 else s.topic
-    if _ONE.fullmatch(topic): topic = f'{"an" if topic[0] in "aeiou" else "a"} {topic}'
-    words, told = set(stems_of(topic)), set(stems_of(core))
-    return '' if core.startswith('what does the term') or not words or len(words & told) >= max(1, 0.6 * len(words)) else topic
+def _tells(topic):
+    "Whether a heading can stand in brackets after the name of a text."
+    return bool(topic) and count_words(topic) <= 14 and not re.search('[.:;?"]', topic) and not _AMONG_OTHERS.fullmatch(topic) and not GENERIC.fullmatch(topic)
 
-# %% ../nbs/01j_frame.ipynb #frame-vague
-_VAGUE_THING = re.compile(r'\bthe (?:request|notice|form|document|statement|application|petition|case|card|permit|determination|decision|review|hearing|period|record|evidence|report|fee|program|list|amount|system|'
-    r'service|position|requirement|test|ceremony|visa|child|spouse|parent)s?\b(?! (?:of|for|that|to|under|in|on|with|by|filed|described|established|made|based|who|from|is based|requested|required)\b)')
+def _untold(core, *topics, share=0.5):
+    "Those of `topics` of which a question tells less than a `share`, each without what one before it says."
+    out, told = [], set(stems_of(core))
+    for topic in topics:
+        words = set(stems_of(topic))
+        if not _tells(topic) or not words or len(words & told) >= max(1, share * len(words)): continue
+        out.append(topic); told |= words
+    return out
 
-def _long(core, words):
-    "Whether a question has so many words and no bare 'the request' that it needs no subject beside it."
-    return count_words(core) >= words and not _VAGUE_THING.search(core)
+def _narrow(s):
+    "The nearest heading that says something, without the wider one in brackets."
+    return re.sub(r' \(.*\)$', '', s.topic)
 
 # %% ../nbs/01j_frame.ipynb #frame-statute
-def _of_statute(core, s, topic):
-    "A question of the Code, which cites its paragraph."
-    core, plain = a_person(core), count_words(core)
-    if re.match(r'\d+ U\.S\.C\. [\w-]+', s.cite) and re.search(re.escape(re.match(r'\d+ U\.S\.C\. [\w-]+', s.cite)[0]) + r'(?![\w-])', core): return upper_first(core) + '?'
-    if topic and not _long(core, 14) and not PREPOSED.match(topic) and not re.search('[.,:;?"]', topic):
-        return pick(core, f'Under the law on {topic} ({s.cite}), {core}?', f'In U.S. immigration law, when it comes to {topic} ({s.cite}), {core}?')
-    if plain <= 14 and s.cite not in core: return f'{upper_first(core)} under {s.cite}?' if pick(core, True, False) else f'Under {s.cite}, {core}?'
-    return pick(core, f'Under {s.cite}, {core}?', f'Under U.S. immigration law ({s.cite}), {core}?', f'According to {s.cite}, {core}?')
+def _of_statute(core, s):
+    "A question of the Code, with its paragraph and what the section is about."
+    core = a_person(core)
+    about = _untold(core, *s.place[:1], share=0.75)
+    about += _untold(f'{core} {about}', _narrow(s))
+    said = f' ({": ".join(about)})' if about else ''
+    if s.cite in core: return upper_first(core.replace(s.cite, s.cite + said, 1)) + '?' if not core.startswith(('when', 'to whom', 'what rules')) else f'{upper_first(core)}?'
+    return pick(core, f'Under {s.cite}{said}, {core}?', f'According to {s.cite}{said}, {core}?', f'Under U.S. immigration law ({s.cite}{": " + ": ".join(about) if about else ""}), {core}?')
 
 # %% ../nbs/01j_frame.ipynb #frame-form
-def _of_form(core, s, topic):
-    "A question of a form's reader."
-    core = first_person(core)
-    if s.name.removeprefix('Form ') in core: return upper_first(core) + '?'
-    if not topic or '?' in topic or _long(core, 14) or re.search(r'\byour?\b|[,.:;"]|^part \w+', topic): return f'For {s.name}, {core}?'
-    if PREPOSED.match(topic) or s.source != 'form_instructions': return pick(core, f'When filing {s.name}, {core}?', f'For {s.name}, {core}?')
-    return pick(core, f'In the {s.name} instructions on {topic}, {core}?', f'For {s.name} ({topic}), {core}?')
+def _of_form(core, s):
+    "A question of a form's reader, with the part of the form or what its page is about."
+    part = re.match(r'Part \d+', s.title)
+    core, topic = first_person(core), _narrow(s)
+    topic = re.sub(r'^part \w+\.?,? ?|\byour |\(|\)', '', topic, flags=re.I)
+    about = _untold(core, topic) if not re.search(r'\byou\b|\?', topic) and not PREPOSED.match(topic) else []
+    said = f' ({about[0]})' if about else ''
+    if s.name.removeprefix('Form ') in core and (not said or 'instructions say' in core): return upper_first(core) + '?'
+    return f'For {part[0] + " of " if part else ""}{s.name}{said}, {core}?'
 
 # %% ../nbs/01j_frame.ipynb #frame-policy
-def _of_policy(core, s, topic):
-    "A question of the Policy Manual."
+_BROAD = re.compile(r'(?:non)?immigrants|')
+
+def _of_policy(core, s):
+    "A question of the Policy Manual, with the benefit and the matter that its headings name."
     core = a_person(core, 'a USCIS officer')
-    if not topic or PREPOSED.match(topic) or main_verb(topic) or re.search(r' (?:if|are|is) ', topic) or _long(core, 16) or re.search('[.,:;?"]', topic):
-        return pick(core, f'Under USCIS policy, {core}?', f'According to the USCIS Policy Manual, {core}?', f'{upper_first(core)}, according to USCIS policy?')
-    return pick(core, f'Under USCIS policy on {topic}, {core}?', f'According to the USCIS Policy Manual on {topic}, {core}?', f'When it comes to {topic}, {core} under USCIS policy?'
-        if count_words(core) < 10 else f'In USCIS policy on {topic}, {core}?')
+    wide, *narrower = [p for p in s.place if not _BROAD.fullmatch(p)] or ['']
+    benefit, manual = _untold(core, wide), "Adjudicator's Field Manual" if s.cite.startswith('AFM') else 'Policy Manual'
+    matter = _untold(f'{core} {" ".join(benefit)}', *(t for t in (_narrow(s), *narrower[::-1]) if not PREPOSED.match(t) and not main_verb(t)))[:1]
+    said = f' ({matter[0]})' if matter else ''
+    where = f' on {benefit[0]}{said}' if benefit else f' on {matter[0]}' if matter and re.search('s$|tion$|ing$|ment$|ence$|ity$', matter[0].split(' of ')[0].split(' for ')[0].split(' to ')[0]) else said
+    if 'the USCIS Policy Manual say' in core: return upper_first(core.replace('the USCIS Policy Manual', f'the USCIS Policy Manual{where}', 1)) + '?'
+    return pick(core, f'Under USCIS policy{where}, {core}?', f'According to the USCIS {manual}{where}, {core}?')
 
 # %% ../nbs/01j_frame.ipynb #frame-rules
-def _of_rules(core, s, topic):
+def _of_rules(core, s):
     "A question of any other rules, which cites their paragraph: a regulation, or the rules of another field."
-    return pick(core, f'Under {s.cite}, {core}?', f'According to {s.cite}, {core}?', f'{upper_first(core)} under {s.cite}?')
+    return pick(core, f'Under {s.cite}, {core}?', f'According to {s.cite}, {core}?', f'{upper_first(core)} under {s.cite}?') if s.cite not in core else f'{upper_first(core)}?'
 
 # %% ../nbs/01j_frame.ipynb #frame-frame
 _LEANING = re.compile(r' (?:therefore|thus|also|then|however|additionally|nonetheless|further|currently) ')
@@ -140,7 +142,7 @@ def frame(
 ) -> str: # A question that stands alone
     "Put `core` into words that say which law, form or policy `s` belongs to."
     core = re.sub(r'[.,;]"', '"', _LEANING.sub(' ', core))
-    if s.kind == 'row' or s.cite in core or 'USCIS policy' in core or 'USCIS rules' in core or s.source in ASKED_WHOLE: return upper_first(core) + '?'
-    if s.name: of = _of_form
-    else: of = {'statute': _of_statute, 'policy_manual': _of_policy, 'policy_alert': _of_policy}.get(s.source, _of_rules)
-    return of(core, s, _untold(s, core))
+    if s.source in ASKED_WHOLE: return upper_first(core) + '?'
+    if s.name: return _of_form(core, s)
+    of = {'statute': _of_statute, 'policy_manual': _of_policy, 'policy_alert': _of_policy}.get(s.source, _of_rules)
+    return of(core, s)

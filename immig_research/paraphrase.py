@@ -19,20 +19,10 @@ from .statements import Statement, count_words
 from .wording import lower_first, upper_first
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-words
-_PLAIN = tuple((re.compile(rf'\b{said}\b'), plain) for said, plain in (
-    ('[Ll]awful permanent resident \\(LPR\\)', 'green card holder'), ('[Ll]awful permanent residents \\(LPRs\\)', 'green card holders'),
-    ('lawful permanent resident(s?)(?! \\(| status)', r'green card holder\1'), ('lawful permanent resident status', 'green card status'), ('LPRs', 'green card holders'), ('an LPR', 'a green card holder'),
-    ('([Aa]) noncitizen', r'\1 foreign national'), ('noncitizen(s?)', r'foreign national\1'), ('[Aa]n alien', 'a noncitizen'), ('(?<!illegal )alien(s?)(?! (?:registration|relative|fianc|smuggl|worker|labor))', r'noncitizen\1'),
-    ('removal proceedings', 'deportation (removal) proceedings'), ('naturalization application', 'citizenship application'), ('application for naturalization', 'application for U.S. citizenship'),
-    ('applicants for naturalization', 'people applying for U.S. citizenship'), ('(an|the) applicant for naturalization', 'a person applying for U.S. citizenship'),
-    ('employment authorization(?! (?:document|card))', 'permission to work'), ('[Aa]n adjustment application', 'a green card application (adjustment of status)'), ('adjustment application', 'green card application (adjustment of status)'),
-    ('prior to', 'before'), ('in order to', 'to'), ('pursuant to', 'under'), ('obtain', 'get'), ('obtains', 'gets'), ('obtaining', 'getting'), ('submit', 'send in'), ('demonstrate', 'show'), ('demonstrates', 'shows'),
-    ('commence', 'begin'), ('commences', 'begins'), ('additional', 'further'), ('reside', 'live'), ('resides', 'lives'), ('residing', 'living'), ('permitted to', 'allowed to'), ('prohibited from', 'barred from'),
-    ('terminate', 'end'), ('terminates', 'ends'), ('a requestor(?!\')', 'a person making the request'), ('assist', 'help'), ('assists', 'helps'), ('regarding', 'about'), ('concerning', 'about'),
-    ('spouse(?! of)', 'husband or wife'), ('subsequent to', 'after'), ('determine whether', 'decide whether'), ('determines that', 'finds that'), ('sufficient', 'enough'), ('denies', 'turns down'), ('deny', 'turn down'), ('receives', 'gets'), ('photocopy', 'copy')))
-_GENTLE = tuple((re.compile(rf'\b{said}\b'), plain) for said, plain in (
-    ('prior to', 'before'), ('in order to', 'to'), ('pursuant to', 'under'), ('shall not', 'must not'), ('shall be(?! (?:deemed|construed|considered))', 'must be'), ('[Aa]n alien', 'a noncitizen'), ('an LPR', 'a green card holder'),
-    ('(?<!illegal )alien(s?)(?! (?:registration|relative|fianc|smuggl|worker|labor))', r'noncitizen\1'), ('regarding', 'about'), ('subsequent to', 'after'), ('commence', 'begin'), ('demonstrate', 'show'), ('demonstrates', 'shows'), ('additional', 'further')))
+_SAID = (('prior to', 'before'), ('in order to', 'to'), ('pursuant to', 'under'), ('subsequent to', 'after'), ('regarding', 'about'), ('commence', 'begin'), ('commences', 'begins'),
+    ('demonstrate', 'show'), ('demonstrates', 'shows'), ('[Aa]n alien(?! (?:regis|relat|fianc|smugg|work|labor|child|crew|enem|invest|file|numb|terror))', 'a noncitizen'),
+    ('(?<!illegal )(?<!unaccompanied )alien(s?)(?! (?:regis|relat|fianc|smugg|work|labor|child|crew|enem|invest|file|numb|terror))', r'noncitizen\1')) # Safe anywhere; no term of art among them
+_PLAIN = tuple((re.compile(rf'\b{said}\b'), plain) for said, plain in _SAID)
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-plainer
 def _swap(text, words):
@@ -54,8 +44,7 @@ def gentle(
     answer: str, # An answer that quotes its source
 ) -> str: # The same facts in the same order
     "Put words of `answer` that carry no fact into plainer ones."
-    denied = re.search(r'\b(?:[Nn]o|[Nn]othing|[Nn]either|nor)\b', re.sub(r'^No\. ', '', answer)) # 'No fee shall be due' is no 'No fee must be due'
-    return _swap(answer, [w for w in _GENTLE if not (denied and 'must' in w[1])])
+    return _swap(answer, _PLAIN)
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-act
 _CITED = re.compile(r'8 U\.S\.C\. \d+[a-z]?(?:-\d+)?(?:\(\w{1,5}\))*')
@@ -78,33 +67,27 @@ def by_the_act(
     return '' if 'U.S.C.' in said else re.sub(r'\bU\.S\. immigration law \(INA section', 'U.S. immigration law (INA section', said)
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-turns
+_LAW, _ON = r'(8 U\.S\.C\. [^ ,:]+)(?: \(((?:[^()]|\([^()]*\))+)\))?', r'((?: on [^?]{3,90}?)?(?: \((?:[^()]|\([^()]*\))+\))?)'
+_FORM = r'((?:Part \d+ of )?Form [\w-]+(?: Supplement \w)?(?: \((?:[^()]|\([^()]*\))+\))?)'
 _TURNS = tuple((re.compile(pattern), said) for pattern, said in (
-    (r'What (happens|must I do|should I do|may I do|rule applies) ((?:if|when|once|after|where) .+)\?', r'{2}, what {1}?'),
-    (r'(?:According to the USCIS Policy Manual|Under USCIS policy|In USCIS policy), what happens ((?:if|when|once) .+)\?', r'What does USCIS do, or what follows, {1}?'),
-    (r'What happens ((?:if|when|once) .+), according to USCIS policy\?', r'{1}, what does USCIS policy say happens?'),
-    (r'For (Form [\w-]+(?: Supplement \w)?)(?: \(.*?\))?, (what|when|who|how|do|must|may|should|can|is|will|in|under) (.+)\?', r'I am working on {1}: {2} {3}?'),
-    (r'In the (Form [\w-]+(?: Supplement \w)?) instructions on .*?, (what|when|who|how|do|must|may|should|can|is|will) (.+)\?', r'For {1}, {2} {3}?'),
-    (r'(?:Under USCIS policy|According to the USCIS Policy Manual), (.+)\?', r'Going by USCIS policy, {1}?'),
-    (r'(?:(?:Under|In) USCIS policy|According to the USCIS Policy Manual) on (.+?), (when|who|what|how|under what|in what|why|may|must|does|do|is|are|should|can|which|within|by) (.+)\?', r'When it comes to {1}, {2} {3}?'),
-    (r'([A-Z].+), according to USCIS policy\?', r'Under the rules of the USCIS Policy Manual, {1:lower}?'),
-    (r'What does USCIS policy say about (.+)\?', r'Can you explain the USCIS policy on {1}?'), (r'What (?:is the USCIS policy|are the USCIS rules) on (.+)\?', r'How does the USCIS Policy Manual deal with {1}?'),
-    (r'How does USCIS handle (.+?)(?:, according to USCIS policy)?\?', r'What rules does USCIS follow on {1}?'), (r'(?:Under USCIS policy|According to the USCIS Policy Manual), how does USCIS handle (.+)\?', r'What rules does USCIS follow on {1}?'),
-    (r'What does U\.S\. immigration law say about (.+) \((8 U\.S\.C\. .+)\)\?', r'What are the rules on {1} in {2}?'), (r'What does (8 U\.S\.C\. \S+) say about (.+)\?', r'Can you explain what {1} says on {2}?'),
-    (r'(?:Under (.+), w|W)hat does the term ("[^"]+") mean(?: under (.+))?\?', r'How is {2} defined in {1}{3}?'), (r'(.+), what is (an? .+)\?', r'{1}, what is meant by {2}?'),
+    (rf'(?:Under|According to) {_LAW}, what does the term ("[^"]+") mean\?', r'How is {3} defined in {1}?'),
+    (rf'(?:Under|According to) {_LAW}, (.+)\?', r'In U.S. immigration law, {3} ({1}{2:after})?'), (rf'Under U\.S\. immigration law \((8 U\.S\.C\. [^ ,:]+)(?:: ([^?]+?))?\), (.+)\?', r'According to {1}{2:in}, {3}?'),
+    (rf'What does {_LAW} say about (.+)\?', r'Can you tell me what {1}{2:in} says about {3}?'), (rf'What does {_LAW} say about (.+)\?', r'What is the law on {3} in {1}{2:in}?'),
+    (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'Can you tell me what USCIS policy{1} says about {2}?'), (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'How does the USCIS Policy Manual{1} deal with {2}?'),
+    (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])(.+)\?', r'Going by USCIS guidance{1}, {2}?'),
+    (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])((?!.*(?: (?:if|when|where|on|under) |according to|guidance)).+)\?', r'{2:upper}, according to USCIS guidance{1}?'),
+    (rf'For {_FORM}, what (happens|must I do|should I do) ((?:if|when|once|after) .+)\?', r'{3:upper}, what {2} for {1}?'), (rf'For {_FORM}, (.+)\?', r'I am filling out {1}: {2}?'),
+    (r'What do the (Form .+) instructions say under (.+)\?', r'Can you tell me what the {1} instructions say under {2}?'),
     (r'How many (.+) were there in (.+)\?', r'Could you tell me how many {1} there were in {2}?'), (r'What was the number of (.+) in (.+?)\?', r'How many {1} were counted in {2}?'),
     (r'How many (.+) were recorded (.+)\?', r'What is the official number of {1} {2}?'), (r'How many (.+) were on record for (.+) as of (.+)\?', r'As of {3}, how many {1} did {2} have?'),
     (r'What is (Form [\w-]+(?: Supplement \w)?) used for\?', r'What is the purpose of {1}?'), (r'Can I file (Form [\w-]+(?: Supplement \w)?) online\?', r'Is online filing possible for {1}?'),
-    (r'Which USCIS form do I use to (.+)\?', r'I need to {1}: which USCIS form is that?'), (r'How do I answer (Item Numbers? .+)\?', r'What should I put in {1}?'),
+    (r'Which USCIS form do I use to (.+)\?', r'I need to {1}: which USCIS form is that?'),
     (r'(?:On the naturalization civics test|For the civics test)[,:] (.+)\?', r'{1:upper}, according to the official civics test answers?'), (r'(.+) \(U\.S\. civics test question\)\?', r'I am studying for the citizenship test: {1:lower}?'),
-    (r'(.+), (?:when|in what circumstances|under what conditions) (may|must|is|are|does|do|should|can|will) (.+)\?', r'{1}, in which cases {2} {3}?'), (r'(?:When|In what circumstances|Under what conditions) (may|must|is|are|does|do|should|can|will) (.+)\?', r'In which cases {1} {2}?'),
-    (r'(.+), by when must (.+)\?', r'{1}, what is the deadline: by when must {2}?'),
-    (r'In the USCIS Policy Manual table on (.+), what is listed under (".+") for (".+")\?', r'What does the USCIS Policy Manual list under {2} for {3} in its table on {1}?'),
-    (r'According to (.+ v\. .+?\)), (.+)\?', r'{2:upper}, as the court saw it in {1}?'), (r'Under (8 U\.S\.C\. [^ ,]+), (?!.* under )(.+)\?', r'{2:upper} under {1}?'), (r'According to (8 U\.S\.C\. [^ ,]+), (.+)\?', r'What does {1} say: {2}?'),
-    (r'Under U\.S\. immigration law \((8 U\.S\.C\. .+?)\), (.+)\?', r'In U.S. law, {2} ({1})?'), (r'(.{20,}) under (8 U\.S\.C\. [^ ,]+)\?', r'Under {2}, {1:lower}?')))
+    (r'According to (.+ v\. .+?\)), (.+)\?', r'{2:upper}, as the court saw it in {1}?')))
 
 def _fill(said, m):
     "A turned question: groups by number, with :upper or :lower for its first letter."
-    how = dict(upper=upper_first, lower=lower_first)
+    how = {'upper': upper_first, 'lower': lower_first, 'after': lambda x: x and f', {x}', 'in': lambda x: x and f' ({x})'}
     return upper_first(re.sub(r'\{(\d)(?::(\w+))?\}', lambda g: how.get(g[2], str)(m[int(g[1])] or ''), said))
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-reshape
@@ -113,7 +96,7 @@ def reshape(
 ) -> list[str]: # Other ways to put it, best first
     "Turn `question` round by every pattern that fits it."
     found = [_fill(said, m) for pattern, said in _TURNS if (m := pattern.fullmatch(question))]
-    return [q for q in found if 5 <= count_words(q) <= 45]
+    return [q for q in found if 5 <= count_words(q) <= 56]
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-modal
 _MODAL = re.compile(r'((?:.*, )?)([Mm]ust|[Mm]ay|[Ss]hould) (.+)\?')
@@ -160,7 +143,7 @@ def paraphrases(
         if min(_far(question, t) for t in taken) < least: break
         cited = by_the_act(pair.answer) if 'INA section' in question else ''
         if 'INA section' in question and 'U.S.C.' in pair.answer and not cited: continue
-        answer = cited or (gentle(pair.answer) if pick(question, True, False, True) else pair.answer)
+        answer = gentle(cited or pair.answer) if 'noncitizen' in question or pick(question, True, False, True) and 'alien' not in question else cited or pair.answer
         if fault(question, answer, Statement(answer, answer, 0, 0, pair.citation, '', 'statistics', 'section')): continue
         taken.append(question)
         out.append(replace(pair, qa_id='qa-' + content_hash([pair.qa_id, question])[:12], question=question, answer=answer, extraction_type='paraphrase', parent_id=pair.qa_id))

@@ -11,7 +11,7 @@ import re
 
 from immig_research.clauses import (
     Clause, THIRD, _head_noun, ask_order, fits, invert, is_agent, is_nought, is_person, is_plural, pick,
-    state_again, tidy)
+    tidy)
 from .statements import Statement, count_words
 from .wording import any_of, lower_first, plain_heading
 
@@ -35,6 +35,7 @@ def definition_rule(
 ) -> Found: # 'what does the term "X" mean', 'what is a sworn statement'
     "Ask what a term means where `s`, or its `clause`, says so."
     m = _TERM.match(s.head)
+    if m and re.match(r'ha(?:s|ve) the meaning', m[2]): return [] # Says only where to look
     if m: return [(f'what does the term "{m[1].rstrip(",")}" {"include" if m[2].startswith("include") else "mean"}', tidy(s.text), 'definition')]
     m = _QUOTED.match(s.head)
     if m: return [(f'what does "{m[1]}" mean', tidy(s.text), 'definition')]
@@ -71,20 +72,21 @@ def _conditional(s, clause):
 def condition_rule(
     s: Statement, # A sentence or a list
     clause: Clause | None, # Its main clause
-) -> Found: # 'when may ...', 'under what conditions is ...', 'is there an exception to the rule that ...'
-    "Ask for the condition under which the `clause` of `s` holds, or for its exception."
+) -> Found: # 'what condition must be met before ... may ...', and for a list 'under what conditions is ...'
+    "Ask for the condition without which the `clause` of `s` does not hold; one that is merely enough is no answer to 'when'."
     split = _conditional(s, clause) if clause and not re.match(r'(?:Nothing|Neither|None)\b', clause.subject) else None
     if not split or clause.rest.startswith(',') or re.search(r'\b(?:but|described in)\b', split[0]): return []
     before, word, condition = split
     if word == 'if' and re.search(r'\b(?:where|as stated)\b', before) or re.search(r',[^,]*$', before) and re.match('if', word) and s.kind != 'list': return []
     if not fits(before, 2, 40) or s.kind != 'list' and not fits(condition, 3, 80) or _NO_RULE.search(before): return []
-    if re.search(r', (?:the|an?|no|any) [\w ]{2,50} (?:shall|must|may|will)\b', condition): return []
-    if word == 'except': ask = f'what is the exception to the rule that {state_again(clause, before)}'
-    elif word == 'unless' and clause.negative and clause.aux != 'shall': ask = f'when {invert(clause, before)}'
-    elif word == 'unless': ask = f'is there an exception to the rule that {state_again(clause, before)}'
-    elif clause.negative: ask = f'when {ask_order(clause, before)}'
-    else: ask = f'{pick(before, "when", "under what conditions", "in what circumstances")} {invert(clause, before)}'
-    return [(ask, tidy(s.text), 'exception' if word in ('unless', 'except') else 'condition')]
+    if re.search(r', (?:the|an?|no|any) [\w ]{2,50} (?:shall|must|may|will)\b|\bunless\b', condition): return []
+    whole = word.startswith('only') or word == 'unless' and clause.negative or s.kind == 'list' and word != 'except'
+    if not whole or word == 'unless' and not clause.negative or clause.negative and word != 'unless': return []
+    subject = re.sub('^no (?=[a-z])', 'any ', lower_first(clause.subject))
+    if ',' in clause.subject and clause.subject.count(',') < 2 or clause.aux in ('does', 'do', 'shall', 'must', 'should') and s.kind != 'list' and not (clause.aux == 'shall' and clause.negative): return []
+    aux = 'may' if clause.aux == 'shall' else clause.aux
+    ask = f'what condition must be met before {subject} {aux} {before}' if s.kind != 'list' or word in ('unless', 'only if') else f'{pick(before, "under what conditions", "in what circumstances")} {invert(clause, before)}'
+    return [(ask, tidy(s.text), 'exception' if word == 'unless' else 'condition')]
 
 # %% ../nbs/01h_rules.ipynb #rules-consequence-rule-parts
 _CASE = re.compile(r'(?:(?:Notwithstanding|Subject to|Except as)[^,]*, )?(If|When|Whenever|Where|Upon|In the case of|In cases (?:where|'
@@ -94,18 +96,25 @@ _CASE = re.compile(r'(?:(?:Notwithstanding|Subject to|Except as)[^,]*, )?(If|Whe
 def consequence_rule(
     s: Statement, # A sentence or a list
     clause: Clause | None, # Its main clause
-) -> Found: # 'what happens if ...', 'what rule applies in the case of ...'
+) -> Found: # 'what must ... do if ...', 'what happens if ...', 'what rule applies in the case of ...'
     "Ask what follows where the `clause` of `s` begins with a case."
     m = _CASE.match(clause.lead) if clause else None
-    if not m or not fits(m[2], 3, 40) or re.match(r'(?:he|she|it|they|this|these|that|such|so|not|necessary|applicable|appropriate)\b',
+    if not m or not fits(m[2], 5, 40) or re.match(r'you (?:file|submit|apply|are filing)\b', m[2]) and count_words(m[2]) < 8 or re.match(r'(?:he|she|it|they|this|these|that|such|so|not|necessary|applicable|appropriate)\b',
     m[2]):
         return []
     if re.match(r'(?:\w+ed|found|unable|eligible|otherwise|possible|true|then)\b', m[2]) or m[1] in ('Where', 'In cases where', 'In cases in which') and ', if ' in m[2]: return []
     word = 'where' if m[1].startswith('In cases') else m[1].lower().replace('whenever', 'when')
     if word in ('upon', 'after') and count_words(m[2]) > 14: return []
-    ask = 'what rule applies' if word == 'in the case of' else 'what happens'
-    acts = clause.aux in ('must', 'should', 'may', 'can') and not clause.negative and not re.match(r'(?:be|have|also)\b', clause.rest)
-    if acts and re.fullmatch('you', clause.subject, re.I) and word in ('if', 'when'): ask = f'what {clause.aux} you do'
+    if clause.aux in ('may', 'can'): return [] # A choice that remains is asked for by yes or no
+    somebody = is_agent(clause.subject) or is_person(clause.subject) or re.fullmatch('you', clause.subject, re.I)
+    acts = somebody and not clause.negative and not re.match(r'(?:be|have|need|qualify|remain|meet)\b', clause.rest)
+    aux = {'shall': 'must', 'do': 'does'}.get(clause.aux, clause.aux)
+    if word == 'in the case of': ask = 'what rule applies'
+    elif acts and aux in ('must', 'should', 'will', 'does') and not is_plural(clause.subject) and (aux != 'does' or is_agent(clause.subject)):
+        ask = f'what {aux} {lower_first(clause.subject)} do'
+    elif acts and aux in ('must', 'should'): ask = f'what {aux} {lower_first(clause.subject)} do'
+    elif re.fullmatch('you', clause.subject, re.I) and aux in ('must', 'should'): return []
+    else: ask = 'what happens'
     return [(f'{ask} {word} {m[2]}', tidy(s.text), 'consequence')]
 
 # %% ../nbs/01h_rules.ipynb #rules-exemption-rule
@@ -116,6 +125,7 @@ def exemption_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'when does 8 U.S.C. 1158(a)(2)(B) not apply'
     "Ask when a rule does not apply, where the `clause` of `s` takes a case out of it."
+    if clause and re.search(r'\b(?:unless|except|only)\b', clause.rest): return []
     m = _NOT_APPLY.match(clause.rest) if clause and clause.negative and not is_nought(clause.subject) and not is_person(clause.subject) and fits(clause.subject, 2,
         30) else None
     if not m: return []
@@ -155,12 +165,12 @@ def deadline_rule(
     m = _DEADLINE.search(clause.rest) or _DURATION.search(clause.rest)
     if not m or m.re is _DEADLINE and re.match(' of', clause.rest[m.end():]) and m[1] != 'within': return []
     before, after = clause.rest[:m.start()], clause.rest[m.end():]
+    if re.search(r'\bfor a period$|\b(?:ask|asks|require|requires|request|instruct|advise|inform|allow|permit)\b.* to \w+', before): return [] # Whose time it is stays open
     if not fits(before, 1 if re.match(r'(?:expire|respond|appeal|depart|apply|leave|remain|reside|wait|retain|register|be)\b', before) else 3, 40) or _OPEN_CLAUSE.search(before) or before.count('(') != before.count(')'): return []
     during = 'during what period' if 'during' in m[0] else 'for how long'
     if m.re is _DURATION: return [] if ',' in after[:120] or clause.negative else [(f'{during} {ask_order(clause, before)}', tidy(s.text), 'duration')]
     ahead = re.match(r',? (?:before|prior|in advance)', after)
-    ask = 'how far ahead' if ahead else pick(before, 'within what time', 'how quickly',
-        'by when') if m[1] == 'within' else 'within what time' if after else 'for how long'
+    ask = 'how far ahead' if ahead else 'within what time' if after or m[1] == 'within' else 'for how long'
     return [(f'{ask} {ask_order(clause, before)}', tidy(s.text), 'deadline')]
 
 # %% ../nbs/01h_rules.ipynb #rules-age-rule
@@ -184,7 +194,7 @@ def age_rule(
 _AMOUNT = re.compile(r'(?:the |a )?(?:total |aggregate |maximum |minimum )?(?:number|amount|level|share|percentage|limit|sum)s?\b', re.I)
 _HOW_MANY = re.compile(r' (?:at least|up to|no more than|not more than|a maximum of|fewer than) (?:\d[\d,]*|two|three|four|five|six|'
     r'seven|eight|nine|ten) '
-    r'(?!percent|years?|days?|months?|hours?|weeks?|per |minutes?)([a-z]+s)\b')
+    r'(?!times|percent|years?|days?|months?|hours?|weeks?|per |minutes?)([a-z]+s)\b')
 
 # %% ../nbs/01h_rules.ipynb #rules-number-rule
 def number_rule(
@@ -226,8 +236,8 @@ def who_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'who may waive ...', 'who is ineligible for ...'
     "Ask who decides, who may or who must, where the `clause` of `s` makes the act plain."
-    if not clause or clause.negative or s.kind == 'list' or clause.lead and not re.match('Notwithstanding|Subject|Except', clause.lead):
-        return []
+    if not clause or clause.negative or s.kind == 'list' or s.source == 'policy_manual' or s.name: return [] # Guidance names one of several
+    if clause.lead and not re.match('Notwithstanding|Subject|Except', clause.lead): return []
     split, subject = _conditional(s, clause), clause.subject
     rest, agent = split[0] if split else clause.rest, is_agent(subject)
     if not fits(rest, 6, 32) or re.match('(?:mean|include|refer)s?\b', rest) or _VAGUE.search(rest) or _NO_ACT.match(rest): return []
@@ -235,6 +245,9 @@ def who_rule(
     or count_words(subject) < 4):
         return []
     if re.fullmatch(r'(?:the |an? )?(?:USCIS(?: officers?)?|officers?)', subject, re.I): return []
+    if re.match(r'(?:be )?(?:suspended|extended|limited|reduced|increased|subject|used|made|valid|available)\b', rest): return [] # Said of things
+    if not agent and clause.aux not in ('must', 'shall', 'should') or re.match('some|most|many|other|another', subject, re.I): return [] # Others may, too
+    if re.search(r'\b(?:' + '|'.join([*THIRD.values(), *THIRD]) + r')\b', _head_noun(subject)): return []
     aux = {'are': 'is', 'have': 'has', 'were': 'was', 'do': 'does', 'shall': 'must'}.get(clause.aux, clause.aux)
     if clause.aux == 'shall' and re.match('be an? ', rest): return []
     if aux == 'must' and re.match('have ', rest) and clause.aux == 'shall': aux, rest = 'has', rest[5:]
@@ -250,7 +263,7 @@ _IN_CASE = re.compile(r'(?:In|During|Under|At|Upon|After|Before|Through|To|As pa
     example|purposes|cases?''') + r'\b)')
 _WHEN = re.compile(r',? \b(in order to|before|after|when|if|upon) (?!' + any_of('''necessary|appropriate|any|applicable|available|
     possible|needed|so|the following''') + r'\b)')
-_NOT_A_TIME = re.compile(r'\b(?:whether|and|or|that|who|which|determine|see|verify|decide|indicate|ask|assess|confirm|consider|even|'
+_NOT_A_TIME = re.compile(r'\b(?:only|whether|and|or|that|who|which|determine|see|verify|decide|indicate|ask|assess|confirm|consider|even|'
     r'evaluate|know)$|'
     r'\b(?:whether|that|who|which)\b')
 
@@ -260,16 +273,12 @@ def duty_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what must ... do when ...'
     "Ask what the subject of the `clause` of `s` must, should or may do in a case that it names."
-    if not clause or clause.negative or clause.aux not in ('must', 'shall', 'should', 'will', 'may', 'can') or re.match(r'(?:be|have)\b',
-    clause.rest):
-        return []
+    if not clause or clause.negative or clause.aux not in ('must', 'shall', 'should', 'will') or re.match(r'(?:be|have)\b', clause.rest): return []
     subject, aux, agent = lower_first(clause.subject), clause.aux.replace('shall', 'must'), is_agent(clause.subject)
     if not agent and (not is_person(subject) or aux == 'will'): return []
     if re.search(r', (?:in|after|upon|with|through|under|as) [^,]*$', subject): subject += ','
     core, kind = f'what {aux} {subject} do', 'procedure' if agent else 'condition'
-    if count_words(subject) >= 6 and re.search(r'\b(?:who|whose|seeking|applying|that|which|with|under|for)\b', subject):
-        return [(core, tidy(s.text), kind)]
-    if re.match('In order for', clause.lead): return []
+    if re.match('In order for', clause.lead) or s.name and count_words(clause.lead) < 5 and not re.match('To ', clause.lead): return []
     if _IN_CASE.match(clause.lead) and fits(clause.lead, 3, 30): return [(f'{core} {lower_first(clause.lead)}', tidy(s.text), kind)]
     m = _WHEN.search(clause.rest) if s.kind != 'list' and not re.match('If|When', clause.lead) else None
     if not m: return []
@@ -294,49 +303,37 @@ def evidence_rule(
     if not clause or clause.negative: return []
     subject, person = lower_first(clause.subject), is_person(clause.subject)
     vague = re.search(r'\b(?:this|these|those|such|other)\b', subject)
-    if re.match(r'include\b', clause.rest) and not (person or is_agent(clause.subject) or vague) and fits(subject, 2, 25):
+    if re.match(r'include\b', clause.rest) and (s.kind == 'list' or ',' in clause.rest.replace('but are not limited to,', '').replace('but not limited to,', '').strip(',')) and not (person or is_agent(clause.subject) or vague) and fits(subject, 2, 25):
         return [(f'what {invert(clause, "include")}', tidy(s.text), 'evidence' if re.search('evidence|document|record|proof', subject)
             else 'list')]
     m = _PROOF.match(clause.rest)
-    if not m or not person or clause.aux not in ('must', 'should', 'shall', 'may', 'can'): return []
+    if not m or not person or clause.aux not in ('must', 'should', 'shall'): return []
     core, tail = f'what {clause.aux.replace("shall", "must")} {subject} {m[1]}', _TO_SHOW.search(m[2])
     if tail and fits(tail[1], 2, 25) and fits(m[2][:tail.start()], 2, 40) and not re.search(r'[;:]|, (?:and|or)\b', tail[1]):
         return [(core + tail[0], tidy(s.text), 'evidence')]
     return [(core, tidy(s.text), 'evidence')] if count_words(subject) >= 4 and m[1] in ('establish', 'prove', 'demonstrate', 'show') else []
 
-# %% ../nbs/01h_rules.ipynb #rules-reason-rule-parts
-_PURPOSE = re.compile(' (?:in order )?to ' + any_of('''determine|identify|ensure|avoid|verify|establish|assess|confirm|show|protect|
-    prevent|help|obtain|prove|demonstrate|assist|allow|resolve|account|comply|reflect|evaluate|maintain|preserve|gather|clarify|carry|
-    assure''') + r'\b')
-_NO_PURPOSE = re.compile(r'\b' + any_of('''required|necessary|sufficient|authorized|enough|able|eligible|used|needed|entitled|permitted|
-    allowed|failure|burden|proof|directed|attempts?|order|intended|designed|continue|and|or|not|likely|as|person|applicant|alien|
-    evidence|ability|opportunity|authority|information|documents?|requestor|asked?|
-    him or her''') + r'$|\b(?:who|that|which|whether|if|unless)\b')
-
 # %% ../nbs/01h_rules.ipynb #rules-reason-rule
 def reason_rule(
     s: Statement, # A sentence
     clause: Clause | None, # Its main clause
-) -> Found: # 'for what purpose does ...', 'why is ...'
-    "Ask for the reason or the purpose that the `clause` of `s` gives."
+) -> Found: # 'what is the purpose of ...'
+    "Ask for the purpose that `s` states as such; there is no need of a `clause`."
     m = re.match(r'The (?:primary |main )?(purposes?|goal|aim) (of .{5,140}?) (is|are|was|were) ', s.head)
-    if m: return [(f'what {m[3]} the {m[1]} {m[2]}', tidy(s.text), 'purpose')]
-    if not clause or clause.negative and 'because' not in clause.rest or clause.subject == 'There' or s.kind == 'list': return []
-    if re.search(r'\b(?:reasons?|purposes?|goals?|basis|intent|aim)\b', clause.subject): return []
-    m = _PURPOSE.search(clause.rest)
-    acts = clause.aux in ('does', 'do', 'is', 'are') or is_agent(clause.subject) and clause.aux not in ('may', 'can')
-    if m and acts and not clause.negative and fits(clause.rest[:m.start()], 4, 30) and not _NO_PURPOSE.search(clause.rest[:m.start()]):
-        return [(f'for what purpose {invert(clause, clause.rest[:m.start()])}', tidy(s.text), 'purpose')]
-    m = re.search(r',? because (?!of any)', clause.rest)
-    if not m or not fits(clause.rest[:m.start()], 3, 35): return []
-    if re.search(r'\b(?:solely|not|only|or|merely|who|which|that|if|whether|when|simply|just|even)\b', clause.rest[:m.start()][-60:]):
-        return []
-    return [(f'why {ask_order(clause, clause.rest[:m.start()])}', tidy(s.text), 'reason')]
+    return [(f'what {m[3]} the {m[1]} {m[2]}', tidy(s.text), 'purpose')] if m else []
 
 # %% ../nbs/01h_rules.ipynb #rules-permission-rule-parts
 _STATUS = re.compile(r'(?:\w+ly )?' + any_of('''eligible|required|entitled|exempt|considered|presumed|deemed|subject|permitted|allowed|
     prohibited|authorized|barred|ineligible|inadmissible|deportable|treated|sufficient|acceptable|bound|responsible|valid|admissible|
     necessary|able''') + r'\b')
+
+_SECOND_ACT = re.compile(r'\band (?:' + any_of(r'''updates|advises|informs|forwards|places|notes|asks|records|completes|checks|prepares|transfers|signs|stamps|
+    sends|returns|notifies|issues|reviews|denies|permits|provides|identif\w+|does|do|is|are|was|were|has|have|must|should|will|may''') + r')\b')
+_UNTOLD = re.compile(r'\bthe (?:relationship|requirement|request|notice|document|statement|record|review|determination|decision|period|program|list|amount|system|'
+    r'service|position|test|standard|exception|provision|process|judgment|agency|entity|order|fee|evidence|information|form|benefit|project)s?\b'
+    r'(?! (?:of|for|that|to|under|in|on|with|by|filed|described|established|made|based|who|from|is based|requested|required)\b)')
+_ADMONISHES = re.compile(r'\b(?:confused with|be aware|keep in mind|encouraged to|recommend|should (?:note|consult|review|consider|refer)|may wish|'
+    r'may (?:also )?(?:need|have) to)\b', re.I)
 
 # %% ../nbs/01h_rules.ipynb #rules-permission-rule
 def permission_rule(
@@ -344,15 +341,18 @@ def permission_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'may ...', with an answer that begins with Yes or No
     "Ask whether something is allowed, required or so, where the `clause` of `s` says it without a condition."
-    if not clause or s.kind == 'list' or clause.subject == 'There' or _conditional(s, clause): return []
+    if not clause or s.kind == 'list' or clause.subject == 'There' or _ADMONISHES.search(s.head): return []
     if re.match('(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []
     if clause.lead and not re.match(r'(?:If|When|Where|After|Before|Until|Once|In general|Notwithstanding|Under|For)\b', clause.lead):
         return []
-    if re.search(r'\b(?:unless|except|only|but|however|provided)\b', s.head, re.I): return []
+    if re.search(r'\b(?:unless|except|only|but|however|provided|other requirements|otherwise)\b', s.head, re.I): return []
+    if re.match(r'(?:Often|Usually|Typically|Sometimes|Frequently|In some|In many|In certain)\b', s.text) or _SECOND_ACT.search(clause.rest): return []
     if not clause.negative and (clause.aux in ('was', 'were', 'has', 'have') or clause.aux in ('is', 'are')
     and not _STATUS.match(clause.rest)):
         return []
-    when = f' {lower_first(clause.lead)}' if re.match(r'(?:If|When|While|Where|After|Before|Until|Once)\b', clause.lead) else ''
+    when = f' {lower_first(clause.lead)}' if clause.lead and not re.match(r'In general|Notwithstanding', clause.lead) else ''
     core = invert(clause) + when
-    return [(core, f'{"No" if clause.negative else "Yes"}. {tidy(s.text)}', 'permission')] if fits(core, 6, 38) else []
+    if _UNTOLD.search(core) and count_words(core) < (18 if s.name else 14): return []
+    if s.name and re.match(r'(?:can|may) you (?:find|locate|obtain|visit|learn|get|call)\b', core): return [] # Where to look is no rule
+    return [(core, f'{"No" if clause.negative else "Yes"}. {tidy(s.text)}', 'permission')] if fits(core, 10, 42) else []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .records import Document
 from .wording import (
-    agency_voice, any_of, fold, resolve_references, split_sentences, topic_of, upper_first)
+    GENERIC, agency_voice, any_of, fold, plain_heading, resolve_references, split_sentences, topic_of, upper_first)
 
 # %% ../nbs/01f_statements.ipynb #statements-statement
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Statement:
     title: str = ''    # The nearest heading as printed
     above: str = ''    # What the headings over the nearest one are about, in plain words
     name: str = ''     # The form's name
+    place: tuple = ()  # What its document is about, in plain words, widest first: volume, part and chapter, or the section's title
 
 # %% ../nbs/01f_statements.ipynb #statements-draft
 @dataclass(frozen=True)
@@ -54,11 +55,14 @@ _JOINS = re.compile('^(?:' + any_of('''In addition|Additionally|Moreover|Further
     Ultimately|Again|Notably|First|Second|Third|Lastly|To this end|For this reason|In turn|Rather|Conversely|Instead|
     Provided(?: further)?, [Tt]hat''')
     + r', |(?:(?:Please )?[Nn]ote that|NOTE:|Note:) )(?=\S)')
+_CONTINUES = re.compile(any_of('''In addition|Additionally|Moreover|Furthermore|Likewise|Similarly|Also|Further|Finally|However|As such|
+    Alternatively|Again|Second|Third|Lastly|In turn|Rather|Conversely|Instead|Otherwise|Nevertheless|By contrast|In contrast|In particular|
+    Specifically|As a result|Consequently|On the other hand''') + ', ') # What a reader takes for half of an argument
 _HEDGE = re.compile(r'^(?:Generally|In general|Typically|Normally|Currently|Usually|Ordinarily|Often|As a general (?:rule|matter)),? '
     r'(?=[a-zA-Z])')
 
-def _unjoined(text): return upper_first(re.sub(r', (?:however|therefore|for example|in addition|moreover|also),? ', ' ', _JOINS.sub('',
-    text, count=1)))
+def _unjoined(text): return upper_first(re.sub(r', (?:however|therefore|for example|in addition|moreover|also),? ', ' ',
+    re.sub(r'\b(must|may|should|shall|can|will|is|are) also\b', r'\1', _JOINS.sub('', text, count=1))))
 
 # %% ../nbs/01f_statements.ipynb #statements-said
 def _form_name(doc):
@@ -69,6 +73,13 @@ def _said(text, cite):
     "A stretch of text as an answer may say it: folded, its references written out from where it stands."
     form = re.match(r'Form [A-Z]{1,4}-\w+(?: Supplement \w)?', cite)
     return agency_voice(fold(text), form[0]) if form else resolve_references(fold(text), cite)
+
+def _places(doc):
+    "What a document is about in plain words, widest first; the number of the section, and words that every manual has, are left out."
+    titles = [re.sub(r'^\d+ (?:U\.S\.C\.|CFR) [^:]*:', '', doc.title).split(';')[0]]
+    if doc.source_type == 'policy_manual' and len(doc.section_path) > 2: titles = [*doc.section_path[:-1], doc.title]
+    plain = [re.sub(r' policies and procedures$|^general policies and procedures$', '', plain_heading(t.strip(' ['))) for t in titles]
+    return tuple(p for p in plain if p and not p.startswith('AFM ') and not GENERIC.fullmatch(p) and not re.match('purpose and background', p))
 
 def _parts(text, cite):
     "Start, end and wording of each sentence of a paragraph, its label left out."
@@ -99,7 +110,7 @@ def _sentences(text, para, common):
     parts = [] if _stray(text, cite) else _parts(text, cite); said = [t for *_, t in parts]
     for i, (begin, _, head) in enumerate(parts):
         plain, last = _unjoined(head), i
-        if not _stands(head, plain): continue
+        if not _stands(head, plain) or _CONTINUES.match(head): continue
         while last + 1 < len(said) and last < i + 2 and _LEANS.match(said[last + 1]) and count_words(*said[i:last + 2]) <= 110: last += 1
         yield Statement(' '.join([plain, *said[i + 1:last + 1]]), upper_first(_HEDGE.sub('', plain)), para['start'] + begin,
             para['start'] + parts[last][1], cite, **common)
@@ -149,7 +160,8 @@ def _list_statement(doc, chapeau, items, common):
     head = _unjoined(head)
     said = [_said(doc.text[p['start']:p['end']], p['id'].split('#')[0]) for p in items if p['kind'] == 'text']
     said = [re.sub(r'^[-•◦▪]\s+', '', s) for s in said]
-    said = [s if re.search(r'[;,.:]$|[;,] (?:and|or)$|\b(?:and|or)$', s) else s + ';' for s in said[:-1]] + said[-1:]
+    if doc.source_type != 'statute': # The Code prints its own marks, and none between a chapeau and its first item
+        said = [s if re.search(r'[;,.:]$|[;,] (?:and|or)$|\b(?:and|or)$', s) else s + ';' for s in said[:-1]] + said[-1:]
     return Statement(' '.join([head, *said]), head, chapeau['start'] + begin, items[-1]['end'], cite, kind='list', items=tuple(said),
         **common)
 
@@ -172,7 +184,7 @@ def _section(doc, i, common):
     "All that stands under the heading before the paragraph at `i`, if it makes a short and whole answer."
     run = _under(doc, i)
     if not run or count_words(*(doc.text[p['start']:p['end']] for p in run)) > _LONGEST: return
-    said = [_said(doc.text[p['start']:p['end']], p['id'].split('#')[0]) for p in run]
+    said = [re.sub(r'^[-•◦▪]\s+', '', _said(doc.text[p['start']:p['end']], p['id'].split('#')[0])) for p in run]
     begin = (BULLET.match(said[0]) or re.match('', '')).end()
     first = said[0][begin:]
     if not first or _LEANS.match(first) or _JOINS.match(first) or not re.match(r'[A-Z"]', first) or not ENDS.search(said[-1]): return
@@ -230,7 +242,7 @@ def statements(
     doc: Document, # A document with paragraphs
 ) -> Iterator[Statement]: # In the order of the text
     "Cut `doc` into pieces that can each be asked about; worked examples and footnotes are left out."
-    trail, skip, name = [], 0, _form_name(doc)
+    trail, skip, name, place = [], 0, _form_name(doc), _places(doc)
     base = dict(policy_manual=[*doc.section_path[-2:-1], doc.title], form_instructions=[]).get(doc.source_type, [doc.title])
     for i, para in enumerate(doc.paragraphs):
         if skip: skip -= 1; continue
@@ -240,6 +252,6 @@ def statements(
         above = [t[1] for t in trail if own.startswith(t[0])]
         if para['kind'] == 'note' or above and re.match(r'Examples?\b', above[-1]): continue
         common = dict(topic=topic_of([*base, *above]), source=doc.source_type, title=above[-1] if above else '', name=name,
-            above=topic_of([*base, *above[:-1]]))
+            above=topic_of([*base, *above[:-1]]), place=place)
         found, skip = _pieces(doc, i, text, common)
         yield from found

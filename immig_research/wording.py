@@ -98,7 +98,8 @@ def resolve_references(
     text = re.sub(r'\bthis (subsection|paragraph|subparagraph|clause|subclause)\b', lambda m: _within(cite, m[1], own=True) or m[0], text)
     text = re.sub(r'\bthis title\b', f'title {title} of the U.S. Code', text)
     if title == '8': text = re.sub(r'\bthis subchapter\b', _subchapter(section), text)
-    return re.sub(r'\bthis chapter\b', 'the Immigration and Nationality Act', text) if title == '8' else text
+    of_the_act = title == '8' and _subchapter(section) != 'this subchapter' # Chapter 12 of title 8; the others are other acts
+    return re.sub(r'\bthis chapter\b', 'the Immigration and Nationality Act', text) if of_the_act else text
 
 # %% ../nbs/01e_wording.ipynb #wording-dangling-words
 _POINTERS = re.compile(r'\b(?:' + '|'.join((
@@ -128,7 +129,7 @@ _THAT = re.compile(r'\b[Tt]hat (' + any_of('''presumption|requirement|period|pro
     fiscal year|year|term|act|offense|basis|rule|category|document|fee|request|subchapter|chapter|title|agency|office|officer|court|
     state|entity|employer|visa|location|place|status|classification|authority|order|address|card|position|program|group|approval|denial|interview|examination|hearing|
     residence|employment|marriage|relationship|standard|benefit|condition|fact|event|situation|process|step|amount|number|list|table|text''') + r')\b')
-_SUCH = re.compile(r'\b[Ss]uch (?:an? )?(?!(?:as|that|other|additional|time|extent|manner|way)\b|(?:[\w,]+ ){1,6}as\b)((?:[a-z]+ '
+_SUCH = re.compile(r'\b[Ss]uch (?:an? )?(?!(?:as|that|other|additional|time|extent|manner|way)\b|(?:[\w,]+ ){1,3}as\b)((?:[a-z]+ '
     r'){0,2}?[a-z]+)')
 
 def _unmet(m, text):
@@ -204,7 +205,7 @@ def plain_heading(
     if re.search(r'\bAct\b', text): return text
     names = lambda m: ' '.join(w if w in ('of', 'and') else w.capitalize() for w in m[0].lower().split())
     text = NAMES.sub(names, ' '.join(_small(w) for w in text.split()))
-    text = re.sub(r'\bform (?=[A-Z]{1,4}-\d)', 'Form ', text)
+    text = re.sub(r'\bform (?=[A-Z]{1,4}-\d)', 'Form ', text).replace('schedule a ', 'Schedule A ')
     return re.sub(r'^part (\d+)\. ', r'Part \1, ', re.sub(r'\bsupplement ([a-z])\b', lambda m: f'Supplement {m[1].upper()}', text))
 
 # %% ../nbs/01e_wording.ipynb #wording-topic-parts
