@@ -28,22 +28,22 @@ from .verify import verify
 # %% ../nbs/03g_abstain.ipynb #abstain-cues
 _ASIDE = r'(?:how|what|which|where|who|when)\b'
 _CUES = dict(
-    injection=r'(?:ignor|disregard|forget|override|olvida|oubli)\w*\b.{0,40}\b(?:rules|instructions?|reglas|consignes|previous|above|instrucciones)|'
+    injection=r'(?:\b(?:pretend|role-?play|jailbreak|developer mode|repeat after me|your (?:system )?prompt|your instructions|your rules|your guidelines|no matter what|do not (?:cite|mention|refuse)|don[’\']t (?:cite|refuse)|without (?:citing|sources)|(?:reply|respond|answer|output|print|type|say) (?:with )?(?:only|just|exactly|nothing but)|you (?:must|will|shall|have to) (?:now )?(?:say|answer|reply|approve|confirm|agree)|from now on|new instructions?|(?:approve|grant|certify|stamp) (?:my|this|her|his|the) (?:\w+ )?(?:case|form|application|petition|request|I-\d+|N-\d+)|ignora|olvida tus|responde s[oó]lo|eres ahora|apru[eé]ba\w*|ignorez|oubliez)\b|\[/?(?:INST|SYS)|<\||#{3}|\{\{|BEGIN (?:SYSTEM|INSTRUCTIONS))|(?:ignor|disregard|forget|override|olvida|oubli)\w*\b.{0,40}\b(?:rules|instructions?|reglas|consignes|previous|above|instrucciones)|'
         r'\bsystem (?:message|update|prompt)|mensaje de sistema|</?[a-z_]+(?: [^<>]*)?>|\b(?:hidden|secret) (?:setup|instructions?|prompt|text)|'
         r'\byou(?:’re|\'re| are) now\b|\b(?:write|say|reply|answer) only\b|\btreat the user as|\bassistant[,:]|whatever the question|\bstamp my\b|'
         r'\bmark (?:my|it) |\boverride\b|\bfor calibration\b|\bwrite as if\b|don[’\']t mention that|instrucciones|\bconsignes\b|must be the bare|\bin (?:her|his) voice\b|'
         r'\bI (?:direct|order|command|instruct) you\b|\bas (?:your )?(?:supervis\w+|admin\w*|develop\w+)\b.{0,40}\byou\b',
-    person=r'\b(?:look up|did they (?:approve|grant|deny)|IOE\d*|receipt (?:number|starts)|which date will my|my oath ceremony be|is my (?:file|case))\b|'
+    person=r'\b(?:what are my (?:odds|chances)|will (?:USCIS|they|the officer|the judge) (?:approve|grant|deny) my|who is (?:the|my) (?:officer|judge) (?:handling|assigned)|status of (?:my|his|her)|my (?:alien|A-|receipt) ?number|phone number|e-?mail address|street address)\b|\b(?:look up|did they (?:approve|grant|deny)|IOE\d*|receipt (?:number|starts)|which date will my|my oath ceremony be|is my (?:file|case))\b|'
         r'\bmy (?:neighbou?r|cousin|friend|uncle|aunt|boss)(?:’s|\'s)? (?-i:[A-Z])\w+ (?-i:[A-Z])\w+|\b(?:did|has|was) my (?:neighbou?r|cousin|friend|client)\b',
-    now=r'\b(?:right now|this (?:week|month|morning)[’\'s]*|next (?:year|fall|spring|tuesday|monday|friday)[’\'s]*|last fiscal year|latest|yesterday|tomorrow|visa bulletin)\b',
-    office=r'\b(?:field office|processing times?|waiting times?|office taking|service center|opening hours|at what hour|detention center)\b',
-    exact=r'\bexact(?:ly)?\b.{0,40}\b(?:dollars?|charged|fee|cost|price|rate|figure|minimum)|\bin dollars\b|\btuition\b|inflation adjust',
-    wording=r'\b(?:full|exact|complete) (?:wording|text)|word for word|\brecite\b|what exact',
+    now=r'\b(?:as of today|these days|currently pending|backlog (?:now|today)|next month|last week|coming (?:week|month|year))\b|\b(?:right now|this (?:week|month|morning)[’\'s]*|next (?:year|fall|spring|tuesday|monday|friday)[’\'s]*|last fiscal year|latest|yesterday|tomorrow|visa bulletin)\b',
+    office=r'\b(?:how long (?:will|is) (?:it|my|the wait)\b.{0,30}\b(?:take|taking)|average (?:wait|time)|wait(?:ing)? list length|which counter|opening time)\b|\b(?:field office|processing times?|waiting times?|office taking|service center|opening hours|at what hour|detention center)\b',
+    exact=r'\b(?:current|today[’\']s|latest) (?:fee|price|cost|rate|figure|amount)s?\b|how much .{0,30}(?:lawyer|attorney|notary) charge|\bexact(?:ly)?\b.{0,40}\b(?:dollars?|charged|fee|cost|price|rate|figure|minimum)|\bin dollars\b|\btuition\b|inflation adjust',
+    wording=r'\b(?:verbatim|quote me the (?:whole|entire|full))\b|\b(?:full|exact|complete) (?:wording|text)|word for word|\brecite\b|what exact',
     old_year=r'(?<![.§] )\b(?:1[5-8]\d\d|19[0-7]\d)\b(?![(a-z.])', late_year=r'(?<![.§] )\b20(?:2[7-9]|[3-9]\d)\b(?![(a-z])',
-    history=r'\bgreat-?(?:great-?)?grand\w+|\b(?:law|rules?|statute) (?:of|in) (?:that year|1\d\d\d)|then in force|as the INS ran|\bin 19[0-8]\d\b.{0,60}\b(?:law|rules?|have to|report|cost|valid)',
+    history=r'\b(?:back in (?:the )?1[89]\d0?s?|under the (?:old|former) (?:law|act|rules?) of 1[89]\d\d|(?:law|rules?|fee|limit|quota|deadline)s? (?:in force )?(?:in|of|for) 1[89]\d\d|before (?:congress|the code) (?:wrote|enacted))\b|\bgreat-?(?:great-?)?grand\w+|\b(?:law|rules?|statute) (?:of|in) (?:that year|1\d\d\d)|then in force|as the INS ran|\bin 19[0-8]\d\b.{0,60}\b(?:law|rules?|have to|report|cost|valid)',
     new_law=r'\bas it stands after\b|\b(?:january|february|march|april|may|june|july|august|september|october|november|december) 20\d\d changed|\blaw of \w+ 20\d\d changed',
-    play=r'\b(?:poem|rhym\w+|toast|joke|song|recipe|haiku|limerick|lyrics|crossword|bedtime)\b',
-    elsewhere=r'\b(?:landlord|lease|alimony|custody of|parking|speeding|mortgage|football|soccer|weather|bitcoin|cook|express entry|schengen|deed|pills?|rifampin|blood pressure|'
+    play=r'\b(?:sonnet|ballad|riddle|screenplay|short story|fairy tale|wedding speech|slogan)\b|\b(?:poem|rhym\w+|toast|joke|song|recipe|haiku|limerick|lyrics|crossword|bedtime)\b',
+    elsewhere=r'\b(?:zoning|rent control|small claims|child support in|traffic ticket|probate|airline ticket|recipe|workout|vitamin|antibiotic|dosage|crypto|stock market|lottery numbers|car insurance|income tax return for|VAT|passport of (?!the U)|residence permit in (?!the U)|visa for (?:canada|australia|japan|france|spain|germany|italy|brazil|china|india|the UK))\b|\b(?:landlord|lease|alimony|custody of|parking|speeding|mortgage|football|soccer|weather|bitcoin|cook|express entry|schengen|deed|pills?|rifampin|blood pressure|'
         r'income tax|tax (?:day|refund)|under texas law|canad(?:a|ian) (?:give|citizenship|visa)|spanish|who (?:gets|keeps) the house)\b',
     premise=rf'(?:^|[.!] )(?:since|as (?!an? |if )|because|given that|seeing that|now that)[^.?!]*, (?:so )?(?:{_ASIDE}|do|can|may)|\bright\?|, so {_ASIDE}|'
         rf'\b(?:lets|allows|obliges|limits|requires)\b[^.?]*[.,] (?:so )?{_ASIDE}')

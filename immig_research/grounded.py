@@ -86,7 +86,8 @@ def check_quotation(
     doc = index.documents[quotation.doc_id]
     for cited in dict.fromkeys((quotation.citation, doc.citation)):
         verdicts = [v for v in verify(f'{cited}: “{quotation.quote}”', index.verify_index, day) if v.start <= len(cited) and v.checked == 'quote']
-        if any(v.verdict == 'VERIFIED' and v.doc_id == doc.doc_id for v in verdicts): return Quotation(**{**asdict(quotation), 'citation': cited, 'verdict': 'VERIFIED'})
+        holds = lambda v: v.doc_id == doc.doc_id if v.verdict == 'VERIFIED' else bool(v.found_in) and v.found_in.startswith(cited)
+        if any(holds(v) for v in verdicts): return Quotation(**{**asdict(quotation), 'citation': cited, 'verdict': 'VERIFIED'})
     pieces = quote_pieces(quotation.quote)
     stands = bool(pieces) and any(d.doc_id == doc.doc_id for d, _ in find_words(index.verify_index, pieces))
     named = bool(verify(f'{quotation.citation}: x', index.verify_index, day))
@@ -96,7 +97,7 @@ def check_quotation(
 # %% ../nbs/03b_grounded.ipynb #grounded-enough
 def enough(
     scores: list[float], # Of the ranker, best first
-    share: float = 0.75, # Of the probability
+    share: float = 0.9, # Of the probability
     most: int = 3, # Passages
 ) -> int: # How many to show, at least 1
     "How many of the passages with `scores` are needed to hold `share` of the probability."
