@@ -125,7 +125,7 @@ def prepare_dataset(
     if not (dataset/'train.jsonl').is_file(): raise BadInput(f'no train.jsonl in {dataset}: give the folder that `immig dataset build` wrote')
     out = clear_folder(out)
     made, facts = _write_rows(out, dataset, corpus), dataset_facts(dataset, corpus)
-    for extra in ('certificate.json', 'coverage.md'):
+    for extra in ('certificate.json', 'coverage.md', 'coverage.png'):
         if (dataset/extra).is_file(): shutil.copyfile(dataset/extra, out/extra)
     days = [r['as_of_last'] for r in facts['sources'] if r['as_of_last']]
     described = croissant(name, repo, made, published=date or max(days, default='2026-01-01'))
