@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'Fact', 'parse_number', 'stem', 'bound_before', 'numeric_facts', 'article_facts', 'date_facts',
-           'reference_facts', 'polarity_facts', 'extract_facts', 'same_fact', 'FactReport', 'compare_facts']
+           'reference_facts', 'polarity_facts', 'extract_facts', 'same_fact', 'FactReport', 'facts_of', 'compare_facts']
 
 # %% ../nbs/00i_facts.ipynb #facts-imports
 import re
@@ -148,6 +148,9 @@ def _noun(text, pos):
 _GOVERNED = re.compile(r'(?:\b(?:in|since|by|before|after|during|until|through|from|of|to|and|between|prior to|on|fy|year|through)|,|'
                        r'\()\s*$', re.I)
 
+def _is_label(before, after): # '(3)', '1447(b)'
+    return before.endswith('(') and after[:1] == ')' or bool(re.fullmatch(r'\(\w', after))
+
 def _classify(text, m):
     "(kind, value, unit, end) of the number that `m` matched in `text`, or None for a label"
     before, end, words = text[max(0, m.start() - 24):m.start()], m.end(), m['n'].lower()
@@ -158,7 +161,7 @@ def _classify(text, m):
     if small and (hit := _AGE_AFTER.match(text, end)): return 'age', value, 'year', hit.end()
     if hit := _DURATION.match(text, end): return 'duration', value, ('business ' if hit['w'] else '') + hit['u'].lower(), hit.end()
     if small and (_AGE_BEFORE.search(before) or _UNDER.search(before)) and _BARE.match(text, end): return 'age', value, 'year', end
-    if _LABEL.search(before) or _ORDINAL.match(text, end) or words == 'one' or (before.endswith('(') and text[end:end + 1] == ')'):
+    if _LABEL.search(before) or _ORDINAL.match(text, end) or words == 'one' or _is_label(before, text[end:end + 2]):
         return None
     noun = _noun(text, end)
     if re.fullmatch(r'1[89]\d\d|20\d\d', words) and (not noun or _GOVERNED.search(before)):
@@ -204,7 +207,7 @@ def article_facts(
 _MONTHS = 'January February March April May June July August September October November December'.split()
 _M = '(' + '|'.join(f'{m[:3]}(?:{m[3:]})?' if m != 'September' else 'Sept?(?:ember)?' for m in _MONTHS) + r')\b\.?'
 _DATE = re.compile(rf'\b(?=[JFMASOND\d])(?:{_M}\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?!,\d|\.\d)(?:,?\s+(\d{{4}})\b)?|(\d{{1,2}})(?:st|nd|rd|'
-                   rf'th)?\s+(?:of\s+)?{_M},?\s+(\d{{4}})\b|{_M},?\s+(?:of\s+)?(\d{{4}})\b|'
+                   rf'th)?\s+(?:of\s+)?{_M}(?:,?\s+(\d{{4}})\b)?|{_M},?\s+(?:of\s+)?(\d{{4}})\b|'
                    rf'(\d{{4}})-(\d\d)-(\d\d)\b|(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}|\d\d)\b)')
 
 # %% ../nbs/00i_facts.ipynb #facts-date-facts
@@ -370,13 +373,20 @@ def _partners(ref, answer):
     return out
 
 # %% ../nbs/00i_facts.ipynb #facts-compare-facts
+@lru_cache(maxsize=4096)
+def facts_of(
+    text: str, # Any text
+) -> tuple: # As from `extract_facts`, of all kinds
+    "The facts of `text`, kept for the next time."
+    return tuple(extract_facts(text))
+
 def compare_facts(
     reference: str, # The text that is right
     answer: str, # The text to look at
     known: str = '', # Further text (question, source) whose facts are no inventions
 ) -> FactReport: # matched, missing, contradicted, invented
     "Which facts of `reference` the `answer` repeats, omits, contradicts, and what it adds beyond `known`."
-    ref, got, more, report = extract_facts(reference), extract_facts(answer), extract_facts(known), FactReport()
+    ref, got, more, report = facts_of(reference), facts_of(answer), facts_of(known), FactReport()
     partner = _partners(ref, got)
     report.matched = [(r, got[j]) for r, j in zip(ref, partner) if j is not None]
     left = [i for i, j in enumerate(partner) if j is None]
@@ -384,5 +394,5 @@ def compare_facts(
     for _, i, j in _flips(ref, got, left, spare) + _rivals((reference, ref), (answer, got), left, spare):
         if i in left and j in spare: report.contradicted.append((ref[i], got[j])); left.remove(i); spare.remove(j)
     report.missing = [ref[i] for i in left]
-    report.invented = [got[j] for j in spare if got[j].kind != 'polarity' and not any(same_fact(got[j], k) for k in ref + more)]
+    report.invented = [got[j] for j in spare if got[j].kind != 'polarity' and not any(same_fact(got[j], k) for k in (*ref, *more))]
     return report

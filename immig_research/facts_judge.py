@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEATURES', 'CUTS', 'content_stems', 'folded_words', 'strip_instructions', 'plain_text', 'is_refusal', 'drop_echo',
-           'clauses', 'clause_coverage', 'signs', 'flipped_words', 'denied_premises', 'yes_no', 'edits', 'features',
+           'clauses', 'clause_coverage', 'signs', 'denied_premises', 'edits', 'replaced_values', 'features',
            'expected_score', 'weighted_kappa', 'fit_model', 'calibration_rows', 'clean_answer', 'design_matrix',
            'judge_model', 'FactScore', 'explain', 'dead_citations', 'beginnings', 'judge_facts', 'has_hard_error',
            'cross_validate']
@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from .facts import _NUMBER, FactReport, compare_facts, extract_facts, parse_number, same_fact, stem
+from .contrasts import bottom_line, swapped_links, swapped_names, swapped_terms, turned_rules
+from .facts import _NUMBER, FactReport, compare_facts, facts_of, parse_number, same_fact, stem
 from .records import BadInput, read_jsonl
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-words
@@ -59,7 +60,7 @@ _STOP = frozenset(stem(w) for w in (
     'applicant alien noncitizen someone somebody people '
     'individual anyone case much many however two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
     'sixteen seventeen eighteen nineteen twenty thirty forty '
-    'fifty sixty seventy eighty ninety hundred thousand million').split()) | {'us'}
+    'fifty sixty seventy eighty ninety hundred thousand million').split()) | {'us', 'cannot'}
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-content
 @lru_cache(maxsize=4096)
@@ -91,7 +92,9 @@ _INSTRUCTION = re.compile(
     r"\b(?:final\s+)?(?:score|grade|rating|marks?)\b\W{0,4}(?:(?:of|is|as|this|it|answer|a|an|the|should|be|must)\s+)*(?:3|three|full|"
     r"max\w*|perfect|correct|highest)\b|"
     r"\b(?:please\s+)?(?:assign|award|give|deserves?)\b[^.]{0,40}\b(?:scores?|grade|full\s+marks|full\s+credit|(?:3|three)(?=\W*$|"
-    r"\s+out\s+of|/3|\s+points))|\b(?:end\s+of\s+)?evaluation(?:\s+result)?\s*$|^\W*justification\s*:|\brubric\b)", re.I)
+    r"\s+out\s+of|/3|\s+points))|\bto\s+(?:the\s+|any\s+)?(?:person|people|one|model|reader|system|whoever)\s+(?:who\s+is\s+|that\s+is\s+|is\s+)?"
+    r"(?:scor|grad|judg|evaluat|mark|rat)ing\b|\bscores?\s+(?:below|under|lower\s+than|less\s+than)\s+(?:3|three)\b|"
+    r"\bplease\s+(?:enter|put|record|mark|choose|select)\b[^.]{0,20}\b(?:3|three)\b|\b(?:end\s+of\s+)?evaluation(?:\s+result)?\s*$|^\W*justification\s*:|\brubric\b)", re.I)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-strip
 def strip_instructions(
@@ -114,8 +117,9 @@ def plain_text(
     return _LIST_MARK.sub('', answer).replace('**', '').replace('__', '')
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-refusal
-_REFUSAL = re.compile(r"\bi(?:['’]m| am)\s+(?:sorry|unable|not able|not (?:a lawyer|allowed|permitted))|^\W*sorry\b|\bi\s+(?:can(?:not|"
-                      r"['’]t)|won['’]t|do(?:n['’]t| not)\s+(?:have|know))\b|"
+_PITY = r'(?!,? (?:to hear|to learn|about|for|your|you|that|this)\b)' # Sorry for the asker, not for having no answer
+_REFUSAL = re.compile(rf"\bi(?:['’]m| am)\s+(?:sorry\b{_PITY}|unable|not able|not (?:a lawyer|allowed|permitted))|^\W*sorry\b{_PITY}|"
+                      r"\bi\s+(?:can(?:not|['’]t)|won['’]t|do(?:n['’]t| not)\s+(?:have|know))\b|"
                       r"\bas an ai\b|\bunable to (?:help|answer|provide|assist)", re.I)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-is-refusal
@@ -137,10 +141,15 @@ def drop_echo(
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-clauses
 _CLAUSE = re.compile(r'[.;:,](?=\s|$)|(?<=\s)\(|\)(?=\W|$)|\b(?:and|or|but|unless|except|provided|if|which|who|because|so|while|although|'
                      r'after|before)\b')
-_HARD = ('form', 'money', 'percent', 'date', 'duration', 'age', 'count') # Facts that are values
+_HARD = frozenset(('form', 'money', 'percent', 'date', 'duration', 'age', 'count')) # Facts that are values
+_OUTLINE = frozenset(stem(w) for w in ( # What an answer counts to order itself: "there are two ways"
+    'thing way condition kind reason point part step belief fact question element requirement exception case option ground group type '
+    'category rule limit situation possibility answer').split())
 
 @lru_cache(maxsize=4096)
-def _values(text): return tuple(extract_facts(text, _HARD))
+def _values(text): return tuple(f for f in facts_of(text) if f.kind in _HARD and not (f.kind == 'count' and f.unit in _OUTLINE))
+
+def _known(fact, facts): return any(same_fact(fact, other) for other in facts)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-clause-cut
 def clauses(
@@ -163,20 +172,23 @@ def _copy_shares(steps, length):
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-coverage-new
 _PLAIN = frozenset(('year', 'month', 'day', 'week', 'hour')) # Left to the facts
+_COMMON = frozenset(stem(w)[:5] for w in 'law immigration visa form application apply petition status rule section'.split())
+
+def _openings(text): return [word[:5] for word in content_stems(text)]
 
 def _first_said(facts):
     "`facts` without those that were said before."
     return [f for i, f in enumerate(facts) if not any(same_fact(f, g) for g in facts[:i])]
 
 def _clause_parts(question, reference):
-    "For each clause of `reference`, what no clause before it says: {stem: weight} and facts that `question` lacks."
-    asked, known, said = set(content_stems(question)), _values(question), set(_PLAIN)
-    facts = _first_said([f for f in _values(reference) if not any(same_fact(f, k) for k in known)])
+    "For each clause of `reference`, what no clause before it says: {opening: weight} and facts that `question` lacks."
+    asked, known, said = set(_openings(question)), _values(question), set(_PLAIN)
+    facts = _first_said([f for f in _values(reference) if not _known(f, known)])
     parts = []
     for start, end in clauses(reference):
-        words = [w for w in dict.fromkeys(content_stems(reference[start:end])) if w not in said]
+        words = [w for w in dict.fromkeys(_openings(reference[start:end])) if w not in said]
         said.update(words)
-        parts.append(({w: .25 if w in asked else 1. for w in words}, [f for f in facts if start <= f.start < end]))
+        parts.append(({w: .25 if w in asked | _COMMON else 1. for w in words}, [f for f in facts if start <= f.start < end]))
     return parts
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-coverage
@@ -186,13 +198,13 @@ def clause_coverage(
     answer: str, # The answer at hand
 ) -> float: # 0-1
     "The share of what `reference` adds to `question`, by clause, that `answer` says too."
-    said, got = set(content_stems(answer)), _values(answer)
+    said, got = set(_openings(answer)), _values(answer)
     ref, own = folded_words(reference), folded_words(answer)
     leniency = max(1., 2.5 - 2 * max(_copy_shares(_align(ref, own), len(ref))))
     total = covered = 0.
     for words, facts in _clause_parts(question, reference):
         weight = sum(words.values()) + 2 * len(facts)
-        hit = sum(words[w] for w in words if w in said) + 2 * sum(any(same_fact(f, g) for g in got) for f in facts)
+        hit = sum(words[w] for w in words if w in said) + 2 * sum(_known(f, got) for f in facts)
         if weight: total, covered = total + weight, covered + weight * min(1., leniency * hit / weight)
     return covered / total if total else 1.
 
@@ -214,16 +226,6 @@ def signs(
             elif not word[0].isdigit() and (s := stem(word)) not in _STOP and s not in _PLAIN: found.setdefault(s, set()).add(i - last <= 6)
     return found
 
-# %% ../nbs/04a_facts_judge.ipynb #facts-judge-flipped
-def flipped_words(
-    reference: str, # The right answer
-    answer: str, # The answer at hand
-) -> tuple: # (stems denied by one text and affirmed by the other, how many content words they share)
-    "The words that `answer` denies and `reference` affirms, or the other way round."
-    a, b = signs(reference), signs(answer)
-    shared = [w for w in a if w in b]
-    return [w for w in shared if len(a[w]) == len(b[w]) == 1 and a[w] != b[w]], len(shared)
-
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-denied
 def denied_premises(
     question: str, # The question asked
@@ -234,67 +236,72 @@ def denied_premises(
     asked, right, said = set(content_stems(question)), signs(reference), signs(answer)
     return [w for w in said if w in asked and said[w] == {True} and True not in right.get(w, ())]
 
-# %% ../nbs/04a_facts_judge.ipynb #facts-judge-yes-no
-_YES_NO = re.compile(r"\W*(?:(?:generally|usually|in general|as a rule|in most cases|typically)\W+)?(yes|no|not|nothing|it does(?:n['’]t| "
-                     r"not))\b", re.I)
-
-def yes_no(
-    text: str, # An answer
-) -> int: # 1 if it opens with a yes, -1 with a no, 0 with neither
-    "The bottom line that `text` opens with."
-    m = _YES_NO.match(text)
-    return 0 if not m else 1 if m[1].lower() == 'yes' else -1
-
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-edits-count
 def _has_content(words): return any(w[0].isdigit() or stem(w) not in _STOP for w in words)
 
 def _has_more(words): return _has_content([w for w in words if not _NOT.fullmatch(w) and w != 'need'])
 
-def _negations(words): return sum(bool(_NOT.fullmatch(w)) for w in words)
+def _denies(words): return any(_NOT.fullmatch(w) for w in words)
 
 def _kind_of_change(old, new, left, right, known):
     "'negated', 'changed', 'added' or '' for `old` words put as `new` ones between `left` and `right` words that agree."
-    beside = max(left, right) >= 3 and min(left, right) >= 1 and max(len(old), len(new)) <= 8
+    beside = max(left, right) >= 3 and min(left, right) >= 1 and max(len(old), len(new)) <= 4
     whole = _has_more(old) == _has_more(new) # Nothing is left out along with its negation
-    if beside and whole and _negations(old) % 2 != _negations(new) % 2: return 'negated'
+    if not old or not new: whole = whole and not any(_NOT.fullmatch(w) and _has_content([w]) for w in (*old, *new))
+    if beside and whole and _denies(old) != _denies(new): return 'negated'
     if _has_content(old) and _has_content(new): return 'changed'
     strange = set(content_stems(' '.join(new))) - known, {w for w in new if w[0].isdigit()} - known
     return 'added' if len(strange[0]) + 2 * len(strange[1]) >= 3 else ''
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-edits-of
+def _changes(steps, ref, got, known):
+    "What each step of the alignment changes: (kind of change, pairs of small words swapped)."
+    agreed = [b - a if op == 'equal' else 0 for op, a, b, *_ in steps]
+    for n, (op, i, j, k, l) in enumerate(steps):
+        if op == 'equal': continue
+        left, right = agreed[n - 1] if n else 0, agreed[n + 1] if n + 1 < len(steps) else 0
+        beside = max(left, right) >= 3 and min(left, right) >= 1 and max(j - i, l - k) <= 6
+        yield _kind_of_change(ref[i:j], got[k:l], left, right, known), swapped_links(ref[i:j], got[k:l]) if beside else []
+
 def edits(
     reference: str, # The right answer
     answer: str, # The answer at hand
     known: str = '', # Question and source: what they say is no invention
-) -> dict: # changed, negated, added: 0-2 each, 0 where the answer is in its own words
+) -> dict: # changed, negated, added: 0-2 each, linked: pairs; nothing where the answer is in its own words
     "How `answer` departs from a `reference` that it copies."
     ref, got = folded_words(reference), folded_words(answer)
     steps = _align(ref, got)
-    agreed = [b - a if op == 'equal' else 0 for op, a, b, *_ in steps]
-    supported, count = {*content_stems(f'{reference} {known}'), *folded_words(f'{reference} {known}')}, Counter()
-    for n, (op, i, j, k, l) in enumerate(steps):
-        beside = agreed[n - 1] if n else 0, agreed[n + 1] if n + 1 < len(steps) else 0
-        if op != 'equal': count[_kind_of_change(ref[i:j], got[k:l], *beside, supported)] += 1
+    supported = {*content_stems(f'{reference} {known}'), *folded_words(f'{reference} {known}')}
+    found = list(_changes(steps, ref, got, supported))
+    count, linked = Counter(kind for kind, _ in found), [pair for _, pairs in found for pair in pairs]
     copied, own = _copy_shares(steps, max(1, len(ref)))
     enough = dict(changed=copied >= .6 and own >= .8, negated=copied >= .3 and own >= .55, added=copied >= .95 and own >= .8)
-    return {kind: min(count[kind], 2) if there else 0 for kind, there in enough.items()}
+    changed = {kind: min(count[kind], 2) if there else 0 for kind, there in enough.items()}
+    return dict(changed, linked=linked if copied >= .3 and own >= .7 else [])
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-features
-FEATURES = dict(facts=1, clauses=1, contradicted=-1, yes_no=-1, flipped=-1, changed=-1, negated=-1, added=-1, premise=-1,
+FEATURES = dict(facts=1, clauses=1, bottom=1, contradicted=-1, swapped=-1, changed=-1, negated=-1, turned=-1, added=-1, premise=-1,
                 strange=-1) # Name -> the sign of its weight
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-replaced
-def _replaced(report, asked):
-    "1 if a value of the reference gave way to another of its kind that the question does not hold"
-    kind = lambda f: 'number' if f.kind in ('count', 'duration', 'age') else f.kind
-    pairs = [(f, g) for f, g in report.contradicted if f.kind != 'polarity'] + [(f, g) for f in report.missing for g in report.invented
-                                                                                if kind(f) == kind(g) and f.kind in _HARD]
-    return int(any(not any(same_fact(g, q) for q in asked) for _, g in pairs))
+def replaced_values(
+    reference: str, # The right answer
+    answer: str, # The answer at hand
+    known: str = '', # Question and source
+) -> list: # Pairs of facts
+    "Values of `reference` that `answer` lacks, each with one of its kind that only `answer` has."
+    right, got = _values(reference), _values(answer)
+    missing, new = [f for f in right if not _known(f, got)], [g for g in got if not _known(g, (*right, *_values(known)))]
+    def kind(fact): return 'number' if fact.kind in ('count', 'duration', 'age') else fact.kind
+    return [(f, g) for f in missing for g in new if kind(f) == kind(g)]
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-strange
-def _strange(got, known):
-    "The share of the values `got` that are not among the `known` ones."
-    return sum(not any(same_fact(g, k) for k in known) for g in got) / max(1, len(got))
+def _strange(answer, known): return sum(not _known(f, _values(known)) for f in _values(answer))
+
+# %% ../nbs/04a_facts_judge.ipynb #facts-judge-swapped
+def _swaps(reference, answer, known, linked):
+    "Pairs of words: what `reference` says and what `answer` says in its place."
+    return [*swapped_terms(reference, answer, known), *swapped_names(reference, answer, known), *linked]
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-features-of
 def features(
@@ -304,35 +311,34 @@ def features(
     source_span: str = '', # The text that proves the reference, if there is one
 ) -> tuple: # (dict of FEATURES, FactReport)
     "What the judge knows about `answer`."
-    report = compare_facts(reference, answer, f'{question}\n{source_span}')
-    asked, right, got = map(_values, (question, reference, answer))
-    new = [f for f in right if not any(same_fact(f, q) for q in asked)]
-    covered = clause_coverage(question, reference, answer)
-    words, shared = flipped_words(reference, answer)
-    values = dict(facts=sum(any(same_fact(f, g) for g in got) for f in new) / len(new) if new else covered,
-                  clauses=covered, contradicted=_replaced(report, asked), yes_no=int(yes_no(reference) * yes_no(answer) < 0),
-                  flipped=len(words) / max(4, shared), **edits(reference, answer, f'{question} {source_span}'),
-                  premise=min(2, len(denied_premises(question, reference, answer))), strange=_strange(got, asked + right))
-    return {k: float(values[k]) for k in FEATURES}, report
+    known, asked, got = f'{question}\n{source_span}', _values(question), _values(answer)
+    new = [f for f in _values(reference) if not _known(f, asked)]
+    covered, edited = clause_coverage(question, reference, answer), edits(reference, answer, known)
+    values = dict(facts=sum(_known(f, got) for f in new) / len(new) if new else covered, clauses=covered,
+                  bottom=bottom_line(reference) * bottom_line(answer), contradicted=bool(replaced_values(reference, answer, known)),
+                  swapped=bool(_swaps(reference, answer, known, edited['linked'])), turned=len(turned_rules(reference, answer)), **edited,
+                  premise=min(2, len(denied_premises(question, reference, answer))), strange=min(2, _strange(answer, f'{known}\n{reference}')))
+    return {k: float(values[k]) for k in FEATURES}, compare_facts(reference, answer, known)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-expected
-_LIMITS = dict(contradicted=1., changed=1., negated=1., yes_no=.3) # The most that is expected where a feature is not 0
-_PART = .55, 2.2 # Of what covers less than the first, no more than the second is expected: it is not fully right
-CUTS = (.6, 1.5, 2.3) # Near .5, 1.5, 2.5; the outer ones drawn in, as a fitted expectation is drawn to the middle
+_LIMITS = dict(contradicted=1., swapped=1., changed=1., negated=1., bottom=.3) # The most that is expected where a feature speaks against
+_PARTS = ((.15, 1.3), (.55, 2.2)) # Of what covers less than the first, no more than the second is expected
+CUTS = (.6, 1.4, 2.3) # Near .5, 1.5, 2.5; the outer ones drawn in, as a fitted expectation is drawn to the middle
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-expected-score
 def expected_score(
-    values, # (n, 10) array in the order of FEATURES
-    weights, # (3, 11) array: weights and intercept for "at least 1, 2, 3"
+    values, # (n, 11) array in the order of FEATURES
+    weights, # (3, 12) array: weights and intercept for "at least 1, 2, 3"
 ) -> np.ndarray: # n expected scores, 0-3
     "The expected score for each row of `values` under `weights`, within the hard limits."
     x, w = np.atleast_2d(np.asarray(values, float)), np.asarray(weights, float)
     expected = (1 / (1 + np.exp(-(x @ w[:, :-1].T + w[:, -1])))).sum(1)
     for name, most in _LIMITS.items():
-        there = x[:, list(FEATURES).index(name)] > 0
+        there = x[:, list(FEATURES).index(name)] * FEATURES[name] < 0
         expected = np.where(there, np.minimum(expected, most), expected)
-    part = x[:, list(FEATURES).index('clauses')] < _PART[0]
-    return np.where(part, np.minimum(expected, _PART[1]), expected)
+    covered = x[:, list(FEATURES).index('clauses')]
+    for least, most in _PARTS: expected = np.where(covered < least, np.minimum(expected, most), expected)
+    return expected
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-fit
 def _logistic(x, t, l2=.1):
@@ -358,20 +364,21 @@ def weighted_kappa(
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-fit-model
 def fit_model(
-    values, # (n, 10) array in the order of FEATURES
+    values, # (n, 11) array in the order of FEATURES
     scores, # n labels, 0-3
-) -> dict: # weights (3 x 11), rounded
+) -> dict: # weights (3 x 12), rounded
     "The weights under which `scores` are likeliest."
     x, y = np.asarray(values, float), np.asarray(scores)
     return dict(weights=[_logistic(x, (y >= k) * 1.).round(2).tolist() for k in (1, 2, 3)])
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-labels
 _DATA = Path(str(files('immig_research')))/'data'
+_SETS = dict(first='judge_calibration.jsonl', written='judge_calibration_written.jsonl')
 
 @lru_cache(maxsize=1)
-def calibration_rows() -> tuple: # Dicts with qa_id, kind, question, reference, answer, score, reason, source_sha256
+def calibration_rows() -> tuple: # Dicts with set, qa_id, kind, question, reference, answer, score, reason, source_sha256
     "The labelled answers that the judge is fitted on."
-    return tuple(read_jsonl(_DATA/'judge_calibration.jsonl'))
+    return tuple(dict(row, set=name) for name, file in _SETS.items() for row in read_jsonl(_DATA/file))
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-design
 def clean_answer(
@@ -383,14 +390,14 @@ def clean_answer(
 
 def design_matrix(
     rows, # Dicts with question, reference, answer
-) -> np.ndarray: # (n, 10) in the order of FEATURES
+) -> np.ndarray: # (n, 11) in the order of FEATURES
     "The features of each of `rows`, as the judge sees them."
     found = [features(r['question'], r['reference'], clean_answer(r['question'], r['answer']))[0] for r in rows]
     return np.array([list(values.values()) for values in found])
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-model
 @lru_cache(maxsize=1)
-def judge_model() -> dict: # weights (3 x 11)
+def judge_model() -> dict: # weights (3 x 12)
     "The weights that this version of the judge scores with."
     return json.loads((_DATA/'facts_judge.json').read_text())
 
@@ -405,22 +412,22 @@ class FactScore:
     def __iter__(self): return iter((self.score, self.reason))
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-reason
+_SAYS = dict(premise='It denies what the question takes for granted.', turned='It turns the rule round.',
+             negated='It follows the reference word for word but turns a negation round.',
+             changed='It follows the reference word for word but changes the rule.', added='It adds a claim that nothing supports.')
+
 def explain(
     values: dict, # As from `features`
     report: FactReport, # As from `compare_facts`
-    flipped: list, # Words denied by one text only
+    swaps: list = (), # Pairs of words, the second in the place of the first
 ) -> str: # One or more sentences
-    "Say in plain words what `values`, `report` and `flipped` found."
+    "Say in plain words what `values`, `report` and `swaps` found."
     lists = [('Right', [str(a) for a, _ in report.matched]), ('Contradicted', [f'{a} (answer: {b})' for a, b in report.contradicted]),
-             ('Missing', [str(f) for f in report.missing if f.kind != 'polarity']),
-             ('Not in the reference', [str(f) for f in report.invented]),
-             ('Affirmed in one text, denied in the other', flipped if len(flipped) > 1 else [])]
+             ('Swapped', [f'{a} (answer: {b})' for a, b in swaps]), ('Missing', [str(f) for f in report.missing if f.kind != 'polarity']),
+             ('Not in the reference', [str(f) for f in report.invented])]
     said = [f'{name}: {", ".join(dict.fromkeys(items))}.' for name, items in lists if items]
-    if values['yes_no']: said.insert(0, 'The bottom line is the opposite.')
-    if values['premise']: said.append('It denies what the question takes for granted.')
-    if values['negated']: said.append('It follows the reference word for word but turns a negation round.')
-    if values['changed']: said.append('It follows the reference word for word but changes the rule.')
-    if values['added']: said.append('It adds a claim that nothing supports.')
+    if values['bottom'] < 0: said.insert(0, 'The bottom line is the opposite.')
+    said += [sentence for name, sentence in _SAYS.items() if values[name]]
     return ' '.join([*said, f'It covers {values["clauses"]:.0%} of what the reference says.'])
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-dead
@@ -432,7 +439,7 @@ def dead_citations(
         code, rule = re.match(r'8 U\.S\.C\. (\d+)', value), re.match(r'8 C\.?F\.?R\.? (?:§ ?)?(?:[Pp]art )?(\d+)', value)
         return bool(code) and not 1101 <= int(code[1]) <= 1778 or bool(rule) and not 1 <= int(rule[1]) <= 1399
     if not re.search(r'U\.?S\.?C|C\.?F\.?R', text): return []
-    return [f.text for f in extract_facts(text, ('citation',)) if dead(f.value)]
+    return [f.text for f in facts_of(text) if f.kind == 'citation' and dead(f.value)]
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-raw
 def _same_words(a, b): return _WORD.findall(a.lower()) == _WORD.findall(b.lower())
@@ -445,7 +452,9 @@ def _read(question, reference, said, source_span, model):
     if is_refusal(said) and min(values['clauses'], values['facts']) < .5: return FactScore(0, 'It declines to answer.', report, values)
     score, reason = int(np.searchsorted(CUTS, expected_score([list(values.values())], model['weights'])[0])), ''
     if dead := dead_citations(said): score, reason = min(score, 2), f'No such section: {", ".join(dead)}. '
-    return FactScore(score, reason + explain(values, report, flipped_words(reference, said)[0]), report, values)
+    known = f'{question}\n{source_span}'
+    swaps = _swaps(reference, said, known, edits(reference, said, known)['linked']) if values['swapped'] else []
+    return FactScore(score, reason + explain(values, report, swaps), report, values)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-beginnings
 def beginnings(
@@ -483,18 +492,19 @@ def has_hard_error(
     values: dict, # As from `features`; empty where a rule decided
 ) -> bool: # True where the score is limited by it
     "Whether `values` show an error that no merit makes up for."
-    return any(values.get(name, 0) > 0 for name in _LIMITS)
+    return any(values.get(name, 0) * FEATURES[name] < 0 for name in _LIMITS)
 
 # %% ../nbs/04a_facts_judge.ipynb #facts-judge-cv
 def cross_validate(
     rows, # Labelled dicts as from `calibration_rows`
-    folds: int = 5, # How many parts of the questions
-    seed: int = 42, # For the order of the questions
-) -> np.ndarray: # A score for each row, by a model that has not seen its question
-    "Judge each of `rows` with weights fitted on other questions."
+    folds: int = 5, # How many parts
+    seed: int = 42, # For the order of what is parted
+    by: str = 'qa_id', # What stays whole: qa_id | set (with 2 folds: fitted on one set, tried on the other)
+) -> np.ndarray: # A score for each row, by a model that has not seen its question or set
+    "Judge each of `rows` with weights fitted on others."
     x, y = design_matrix(rows), np.array([r['score'] for r in rows])
-    ids = sorted({r['qa_id'] for r in rows}); np.random.RandomState(seed).shuffle(ids)
-    fold = np.array([ids.index(r['qa_id']) % folds for r in rows])
+    groups = sorted({r[by] for r in rows}); np.random.RandomState(seed).shuffle(groups)
+    fold = np.array([groups.index(r[by]) % folds for r in rows])
     out = np.zeros(len(rows), int)
     for k in range(folds):
         model = fit_model(x[fold != k], y[fold != k])

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_questions', 'read_predictions', 'plan_cells', 'Judge', 'rule_judge', 'overlap', 'engine_judge', 'find_judge',
-           'is_kin', 'new_cell', 'judged_cell', 'judge', 'self_agreement', 'rescore', 'read_scores', 'cell_score',
-           'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta', 'write_results', 'seed_results']
+           'new_cell', 'judged_cell', 'judge', 'self_agreement', 'rescore', 'read_scores', 'cell_score', 'summarize',
+           'result_rows', 'tabulate_scores', 'ResultMeta', 'write_results', 'seed_results']
 
 # %% ../nbs/04_judge.ipynb #judge-imports
 import csv
@@ -20,8 +20,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from . import facts as facts_module, facts_judge as facts_judge_module
-from .calls import family_of
+from . import contrasts as contrasts_module, facts as facts_module, facts_judge as facts_judge_module
+from .calls import is_kin
 from .facts_judge import content_stems, features, clean_answer, has_hard_error, judge_facts, judge_model, weighted_kappa
 from .llm import find_engine
 from .records import BadInput, Judgment, Prediction, QAPair, append_jsonl, content_hash
@@ -108,7 +108,7 @@ def rule_judge(
 @lru_cache(maxsize=1)
 def _facts_version():
     "A hash of the weights and of the code that reads facts and scores them."
-    return content_hash([judge_model(), sha256_file(facts_module.__file__), sha256_file(facts_judge_module.__file__)])
+    return content_hash([judge_model(), *(sha256_file(m.__file__) for m in (contrasts_module, facts_module, facts_judge_module))])
 
 def _grade_facts(cells, journal):
     "Verdicts of the facts judge."
@@ -152,16 +152,6 @@ def find_judge(
     if named or hasattr(judge, 'identity'): return engine_judge(judge, asking)
     if callable(judge): return rule_judge(judge)
     raise BadInput(f'no such judge: {judge!r}; there are facts, overlap, and engines such as bedrock:MODEL_ID or openai:URL#MODEL')
-
-# %% ../nbs/04_judge.ipynb #judge-kin
-def is_kin(
-    judge: str, # A judge's name
-    system: str, # A system's name
-    model: str | None = None, # The model behind the system, where it is known
-) -> bool: # True where the judge grades itself or its kin
-    "Whether `judge` is `system`, or of the family of `system` or its `model`."
-    families = {family_of(name) for name in (system, model or '')} - {'unknown'}
-    return judge.removesuffix('+source') == system or family_of(judge) in families
 
 # %% ../nbs/04_judge.ipynb #judge-empty-cell
 def new_cell(

@@ -11,8 +11,8 @@ from importlib.resources import files
 
 import pandas as pd
 
+from .calls import is_kin
 from .estimate import wilson
-from .judge import is_kin
 from .taxonomy import SUBDOMAINS
 
 # %% ../nbs/05e_published.ipynb #published-data

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .calls import is_kin
 from .estimate import TOP, alike, bounds, holm, mean_interval, paired_difference, post_stratified_mean, wilson
 from .facts_judge import weighted_kappa
-from .judge import is_kin, seed_results
+from .judge import seed_results
 from .published import published_population, published_subdomains, published_table
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, read_jsonl, write_atomic
 from .report import clean_text, reading
