@@ -98,7 +98,7 @@ def evaluate_together(
     "As `evaluate_rows`, each process taking its share of `rows`."
     import torch
     number, count = processes()
-    mine = torch.tensor(loss_sums(model, rows[number::count]), dtype=torch.float64, device=bare(model).device)
+    mine = torch.tensor(loss_sums(model, rows[number::count], training_loss), dtype=torch.float64, device=bare(model).device)
     if count > 1: torch.distributed.all_reduce(mine)
     return dict(rows=len(rows), **told(float(mine[0]), int(mine[1])))
 

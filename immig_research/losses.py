@@ -8,6 +8,7 @@ __all__ = ['PLAIN_HEADS', 'head_loss', 'bare', 'precision', 'answer_loss', 'loss
 # %% ../nbs/02e_losses.ipynb #losses-imports
 import contextlib
 import math
+from collections.abc import Callable
 
 from .records import BadInput
 from .rows import collate, common_head, encode_pairs, micro_batches, pack
@@ -81,11 +82,12 @@ def answer_loss(
 def loss_sums(
     model, # A causal language model, with or without an adapter
     rows:list[dict], # Encoded rows
+    loss:Callable=answer_loss, # What computes it: `answer_loss`, or one that gives the same
 ) -> tuple[float, int]: # Sum of the losses, and the number of tokens that bear them
     "The loss of `model` over all `rows`, without learning."
     import torch
     model.eval()
-    with torch.no_grad(): sums = [answer_loss(model, part) for part in micro_batches(rows, 4096)] if rows else []
+    with torch.no_grad(): sums = [loss(model, part) for part in micro_batches(rows, 4096)] if rows else []
     return sum(float(s) for s, _ in sums), sum(n for _, n in sums)
 
 # %% ../nbs/02e_losses.ipynb #losses-told
