@@ -381,7 +381,8 @@ def test_gate_marks_a_model_that_collapsed(recipe, tmp_path, monkeypatch, learnt
         return [dict(c, collapse='') for c in said] if len(first) == 1 else said
     monkeypatch.setattr(T, 'answer_canaries', sane_at_first)  # The toy has no language to begin with
     report = T.train(tmp_path, replace(recipe, epochs=10, lora_dropout=0.0), tmp_path/'out', model='toy')
-    assert report['canaries'][0]['collapse'] == kind, report['canaries']
+    assert report['canaries'] == {'asked': 1, kind: 1}
+    assert read_jsonl(tmp_path/'out'/'evals.jsonl')[-1]['canaries'][0]['collapse'] == kind
     assert report['gates']['canaries'] == 'collapsed' and 'canaries' in report['failed']
 
 

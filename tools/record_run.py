@@ -48,6 +48,7 @@ def record(out):
                 stages={s['name']: s['result'] for s in stages}, timings=timings, facts=card_facts(out),
                 population=dict(Counter(r['immigration_subtopic'] for r in rows(out/'dataset/eval.jsonl'))),
                 curve=[dict(step=r['step'], loss=r['loss']) for f in sorted(out.glob('models/*/curve.jsonl')) for r in rows(f)],
+                evals=[{k: e[k] for k in ('step', 'loss', 'perplexity')} for f in sorted(out.glob('models/*/evals.jsonl')) for e in rows(f)],
                 summary={k: v for k, v in summary.items() if k not in ('generated_at',)})
 
 
