@@ -20,6 +20,7 @@ from .published import PUBLISHED
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, read_jsonl, sha256_file, write_atomic
 from .report import Picture, ReportData, number, question_cards, reading, write_report
 from .tables import SMALL, all_tables, cells, write_cells
+from .taxonomy import OWN
 
 # %% ../nbs/05_analysis.ipynb #analysis-interval-text
 def _range(low, high, digits=2): return f'{number(low, digits)} to {number(high, digits)}'
@@ -254,9 +255,12 @@ def _write(out, scored, found, drawn, data, timings):
     write_report(out, data)
     return sorted([*texts, 'cells.csv', 'cells.parquet', 'report.html'])
 
-def _published_about():
+def _apart(rows):
+    "The published figures for the report's last part; another field has none."
+    if OWN: return dict(title='How well do the models answer?')
     sources = dict.fromkeys(PUBLISHED['sources'][k] for k in ('v1', 'v3'))
-    return dict(judge=PUBLISHED['judge'], evaluated=PUBLISHED['evaluated'], source='; '.join(sources))
+    about = dict(judge=PUBLISHED['judge'], evaluated=PUBLISHED['evaluated'], source='; '.join(sources))
+    return dict(published=rows['published'], published_subdomains=rows['published_subdomains'], published_about=about)
 
 # %% ../nbs/05_analysis.ipynb #analysis-extras
 def _dicts(given):
@@ -288,9 +292,8 @@ def analyze(
     if costs is not None: found['cost'] = cost_table(found['overall'], _dicts(costs))
     drawn, about = pictures(found, curve), 'the whole eval split' if population else 'the published eval split'
     rows = {name: table.to_dict('records') for name, table in found.items()}
-    data = ReportData(rows['overall'], rows['subdomains'], question_cards(asked, scored, said), rows['paired'], rows['published'],
-                      rows['published_subdomains'], _published_about(), drawn, _facts(asked, found, said, train),
-                      _all_inputs(questions, judgments, predictions), about)
+    data = ReportData(rows['overall'], rows['subdomains'], question_cards(asked, scored, said), rows['paired'], pictures=drawn,
+                      facts=_facts(asked, found, said, train), inputs=_all_inputs(questions, judgments, predictions), population=about, **_apart(rows))
     written = _write(out, scored, found, drawn, data, _dicts(timings))
     plain = json.loads(found['overall'].to_json(orient='records'))
     return dict(questions=len(asked), systems=sorted(set(found['overall'].system)), judges=sorted(set(found['overall'].judge)),

@@ -318,6 +318,7 @@ def _flags(data):
     "What the page has to explain because it occurs."
     return dict(many_judges=len({r['judge'] for r in data.overall}) > 1, any_open=any(r['open'] for r in data.overall),
                 any_flag=any(r['flag'] for r in data.overall), any_small=any(r['n'] < 8 for r in data.subdomains),
+                any_post=any(not _missing(r.get('post_stratified')) or r['open'] for r in data.overall),
                 any_hard=any(not _missing(r.get('hard_low')) for r in data.overall), any_tied=len(data.overall) > 1 and any(r.get('tied') for r in data.overall))
 
 # %% ../nbs/05b_report.ipynb #report-parts
