@@ -9,6 +9,7 @@ __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_enc
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -81,22 +82,21 @@ def merge_adapter(
 def encode(
     encoder: Encoder, # From `load_encoder`
     texts: list[str], # Any texts; more than `max_tokens` of one are not read
-    batch_size: int = 32, # Texts a batch
+    batch_tokens: int = 2048, # Tokens a batch, about: what the processor's caches hold
     max_tokens: int = MAX_TOKENS, # Tokens of a text that are read
 ) -> np.ndarray: # (texts, dim) float32, rows of length 1
     "Vectors of `texts`."
     import torch
-    tokens = [encoder.tokenizer(t, truncation=True, max_length=max_tokens).input_ids or [0] for t in texts]
     out = np.zeros((len(texts), encoder.model.config.hidden_size), np.float32)
-    order = sorted(range(len(texts)), key=lambda i: -len(tokens[i]))
+    tokens = encoder.tokenizer(list(texts), truncation=True, max_length=max_tokens).input_ids if len(texts) else []
+    alike = defaultdict(list)
+    for n, t in enumerate(tokens): alike[len(t)].append(n)
     with torch.inference_mode():
-        for s in range(0, len(order), batch_size):
-            rows = order[s:s + batch_size]
-            batch = encoder.tokenizer.pad({'input_ids': [tokens[i] for i in rows]}, return_tensors='pt')
-            mask = torch.arange(batch['input_ids'].shape[1])[None] < torch.tensor([[len(tokens[i])] for i in rows])
-            hidden = encoder.model(input_ids=batch['input_ids'], attention_mask=mask.long()).last_hidden_state.float()
-            mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
-            out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        for length, rows in alike.items():
+            size = max(1, batch_tokens // max(1, length))
+            for some in (rows[s:s + size] for s in range(0, len(rows), size)):
+                hidden = encoder.model(input_ids=torch.tensor([tokens[n] or [0] for n in some])).last_hidden_state
+                out[some] = torch.nn.functional.normalize(hidden.float().mean(1), dim=1).numpy()
     return out
 
 # %% ../nbs/03d_embed.ipynb #embed-text
@@ -154,14 +154,14 @@ def vectors_of(
     passages: list[Passage], # A corpus, cut
     folder: str | Path, # Where vectors are kept
     encoder: Encoder, # From `load_encoder`
-    block: int = 256, # Passages that are read before they are written
+    block: int = 1024, # Passages that are read before they are written
 ) -> np.ndarray: # (passages, dim), mapped
     "The vectors of `passages`; those in `folder` are not made again."
     file = VectorFile(folder, encoder.identity, encoder.model.config.hidden_size)
     texts = [passage_text(p) for p in passages]
     keys = [content_hash(t)[:32] for t in texts]
     missing = {k: t for k, t in zip(keys, texts) if k not in file.keys}
-    order = list(missing)
+    order = sorted(missing, key=lambda k: len(missing[k])) # Texts of like length come into one block
     with tqdm(total=len(order), desc='vectors', unit='passage', disable=None if order else True) as bar:
         for s in range(0, len(order), block):
             some = order[s:s + block]
