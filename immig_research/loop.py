@@ -340,13 +340,14 @@ def fit(
     *,
     evaluate:Callable=lambda: {}, # Called at each evaluation; its dict is kept
     on_step:Callable=lambda row: None, # Called with each row of the curve
-) -> dict: # `curve`: a row a step (step, epoch, lr, loss, pairs, tokens, answer_tokens); `evals`: a row an evaluation (step, and what it said)
+) -> dict: # `curve`: a row a step (step, epoch, lr, loss, pairs, tokens, answer_tokens); `evals`: a row an evaluation (step, and what it said); `begun`: steps that had been done before
     "Train `model` on `rows` as `recipe` says, going on from the checkpoints in `folder`."
     plan, first, saved = plan_steps(rows, recipe), processes()[0] == 0, time.monotonic()
     folder = Path(folder)/content_hash([asdict(recipe), rows, str(bare(model).dtype)])[:16]
     optimizer, due = make_optimizer(model, recipe), eval_steps(len(plan), recipe.evals)
     state = load_checkpoint(folder, model, optimizer) or dict(step=0, micro_tokens=recipe.micro_tokens, curve=[], evals=[dict(step=0, **evaluate())])
-    if state['step']: tqdm.write(f'going on at step {state["step"]} of {len(plan)}')
+    begun = state['step']
+    if begun: tqdm.write(f'going on at step {begun} of {len(plan)}')
     bar = tqdm(total=len(plan), initial=state['step'], desc='train', unit='step', disable=None if first else True)
     while state['step'] < len(plan):
         step, (epoch, batch) = state['step'], plan[state['step']]
@@ -363,4 +364,4 @@ def fit(
         bar.update(); bar.set_postfix(loss=row['loss'])
         on_step(state['curve'][-1])
     bar.close()
-    return dict(curve=state['curve'], evals=state['evals'])
+    return dict(curve=state['curve'], evals=state['evals'], begun=begun)

@@ -18,7 +18,7 @@ def head_loss(
     hidden, # (positions, width) last hidden states
     weight, # (vocabulary, width) frozen output layer
     target, # (positions,) token ids
-    piece:int=256, # Positions computed at a time
+    piece:int=128, # Positions computed at a time
 ): # Scalar tensor: sum of the cross-entropies
     "Cross-entropy of `hidden` through the frozen `weight` against `target`, with little memory."
     import torch
@@ -27,11 +27,10 @@ def head_loss(
         def forward(ctx, hidden):
             loss, grad = torch.zeros((), device=hidden.device), torch.empty_like(hidden)
             for s in range(0, len(hidden), piece):
-                z, t = (hidden[s:s + piece] @ weight.T).float(), target[s:s + piece, None]
-                norm = z.logsumexp(-1, keepdim=True)
-                loss += (norm - z.gather(1, t)).sum()
-                z = z.sub_(norm).exp_()
-                z.scatter_(1, t, z.gather(1, t) - 1)
+                t = target[s:s + piece, None]
+                z = torch.log_softmax(hidden[s:s + piece] @ weight.T, -1, dtype=torch.float32)
+                loss -= z.gather(1, t).sum()
+                z.exp_().scatter_add_(1, t, z.new_full(t.shape, -1.0))
                 grad[s:s + piece] = z.to(hidden.dtype) @ weight
             ctx.save_for_backward(grad)
             return loss

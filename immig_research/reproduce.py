@@ -212,6 +212,7 @@ _DRAWN = {} # Hashes of a run's files -> its pictures
 
 def _draw(run):
     curve = [r for r in run.record.get('curve', []) if r.get('step') is not None]
+    curve += [dict(step=e['step'], eval_loss=e['loss']) for e in run.record.get('evals', [])]
     return pictures(run.found, curve, dark=False) if run.found else []
 
 def run_pictures(

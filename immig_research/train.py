@@ -168,7 +168,8 @@ def train(
     if first: finish(tuned, tokenizer, run, data, done, out)
     wait_for_all()
     if first:
-        took = dict(wall_s=round(time.perf_counter() - start, 1), fit_s=round(fitted - start, 1), expected_s=round(seconds, 1), threads=threads, peak_mb=peak_mb())
+        took = dict(wall_s=round(time.perf_counter() - start, 1), fit_s=round(fitted - start, 1), expected_s=round(seconds, 1), begun=done['begun'],
+            threads=threads, peak_mb=peak_mb())
         append_jsonl(out/'timings.jsonl', [took])
         shutil.rmtree(out/'checkpoints', ignore_errors=True)
     return json.loads((out/'report.json').read_text())

@@ -459,3 +459,44 @@ def test_pickled_weights_are_refused(tmp_path):
     (tmp_path/'pytorch_model.bin').write_bytes(b'x')
     (tmp_path/'config.json').write_text('{}')
     with pytest.raises(BadInput, match='holds no .safetensors'): load_base(tmp_path)
+
+
+def test_what_training_and_a_sweep_gave_is_kept_as_the_notebooks_show_it(whole, tmp_path):
+    import runpy
+    import shutil
+    from pathlib import Path
+    record = runpy.run_path(str(Path(__file__).resolve().parents[1]/'tools'/'record_run.py'))
+    kept = record['record_training'](whole[0])
+    assert kept['report'] == whole[1] and [r['step'] for r in kept['curve']] == list(range(5))
+    assert [e['step'] for e in kept['evals']] == [0, 2, 5] and kept['evals'][-1]['perplexity'] == whole[1]['eval_after']['perplexity']
+    assert kept['timings'][0]['begun'] == 0 and 'stages' not in kept  # It is no whole run, and none of its tables
+    shutil.copytree(whole[0], tmp_path/'rate-0.01')
+    (tmp_path/'sweep.json').write_text(json.dumps(dict(recipe={}, rows=[dict(learning_rate=0.01, loss_after=1.0, failed=[]), dict(learning_rate=9.0, loss_after=None, failed=['x'])])))
+    kept = record['record_sweep'](tmp_path)
+    assert len(kept['rows']) == 2 and len(kept['curves']['0.01']['curve']) == 5 and kept['curves']['9']['curve'] == []
+
+
+@pytest.mark.parametrize('name, steps', [('seed-v1', 4), ('seed-v3', 4)])
+def test_the_published_recipes_run_on_a_processor(dataset, tmp_path, name, steps):
+    pytest.importorskip('bitsandbytes')
+    report = T.train(dataset, replace(T.RECIPES[name], pairs=4, eval_pairs=2, canaries=0), tmp_path, model='toy')
+    assert report['steps'] == steps and report['parity']['top1_agreement'] >= 0.99
+    assert json.loads((tmp_path/'run.json').read_text())['recipe']['quantize'] == T.RECIPES[name].quantize
+
+
+def test_gate_stops_a_run_that_runs_away(dataset, recipe, tmp_path, monkeypatch):
+    "Its adapter is overwritten with large noise half way, on a toy whose last norm is loud enough to be far wrong."
+    model, tokenizer = toy_model()
+    model.model.norm.weight.data.mul_(20)
+    for part in (model, tokenizer): part.save_pretrained(tmp_path/'loud')
+    real, done = loop.train_step, []
+
+    def spoiled(model, *args):
+        done.append(1)
+        if len(done) > 25:
+            for _, p in loop.learnt(model): p.data.normal_(std=2.0)
+        return real(model, *args)
+    monkeypatch.setattr(loop, 'train_step', spoiled)
+    with pytest.raises(RuntimeError, match='training stopped: the loss ran away'):
+        T.train(dataset, replace(recipe, epochs=20, canaries=0), tmp_path/'out', model=tmp_path/'loud')
+    assert 25 < len(done) < 60 and not (tmp_path/'out'/'merged').exists() and not (tmp_path/'out'/'report.json').exists()

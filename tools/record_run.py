@@ -1,7 +1,8 @@
-"""Keep what a run gave as two small files that README and docs are made from: `python tools/record_run.py OUT results/NAME.json`.
+"""Keep what a run gave as small files that README, docs and notebooks are made from: `python tools/record_run.py OUT results/NAME.json`.
 
-`results/NAME.json` has counts, hashes, times, the training curve and the facts of both cards; `results/NAME.cells.csv` has
-every planned cell with its score, from which all tables and figures are made again. No text of a source is kept.
+OUT is the folder of `immig run`, of `immig train` alone, or of a sweep. Of a whole run, `results/NAME.json` has counts, hashes, times, the training curve and the facts of both cards; `results/NAME.cells.csv` has
+every planned cell with its score, from which all tables and figures are made again. Of training alone, the file has the
+report, the times, the curve and the evaluations; of a sweep, a row a rate. No text of a source is kept.
 """
 import json
 import os
@@ -38,23 +39,48 @@ def card_facts(out):
     return found | (dict(model=model_facts(models[0], cells), system=models[0].name) if models else {})
 
 
+def where():
+    "When, on which commit and machine, with which libraries."
+    return dict(date=date.today().isoformat(), commit=commit(), machine=f'{os.cpu_count()} cores, {cpu()}, no GPU',
+                versions={p: version(p) for p in ('immig_research', 'torch', 'transformers', 'peft')})
+
+
+def curves(files):
+    "Loss of each step, and loss and perplexity of each evaluation, of the training in the folder `files`."
+    if not (files/'curve.jsonl').exists(): return dict(curve=[], evals=[])
+    return dict(curve=[dict(step=r['step'], loss=r['loss']) for r in rows(files/'curve.jsonl')],
+                evals=[{k: e[k] for k in ('step', 'loss', 'perplexity')} for e in rows(files/'evals.jsonl')])
+
+
+def record_training(out):
+    "The record of the training in the folder `out`."
+    return dict(where(), report=json.loads((out/'report.json').read_text()), timings=rows(out/'timings.jsonl'), **curves(out))
+
+
+def record_sweep(out):
+    "The record of the sweep in the folder `out`."
+    runs = {f'{r["learning_rate"]:g}': curves(out/f'rate-{r["learning_rate"]:g}') for r in json.loads((out/'sweep.json').read_text())['rows']}
+    return dict(where(), **json.loads((out/'sweep.json').read_text()), curves=runs)
+
+
 def record(out):
     "The record of the run in the folder `out`."
     stages = [json.loads(p.read_text()) for p in sorted((out/'stages').glob('*.json'))]
     summary = json.loads((out/'benchmark/summary.json').read_text())
     timings = {t['stage']: {k: t[k] for k in ('wall_s', 'peak_mb')} for t in rows(out/'timings.jsonl')}
-    return dict(date=date.today().isoformat(), commit=commit(), machine=f'{os.cpu_count()} cores, {cpu()}, no GPU',
-                versions={p: version(p) for p in ('immig_research', 'torch', 'transformers', 'peft')},
-                stages={s['name']: s['result'] for s in stages}, timings=timings, facts=card_facts(out),
+    trained = next((p.parent for p in sorted(out.glob('models/*/curve.jsonl'))), out)
+    return dict(where(), stages={s['name']: s['result'] for s in stages}, timings=timings, facts=card_facts(out),
                 population=dict(Counter(r['immigration_subtopic'] for r in rows(out/'dataset/eval.jsonl'))),
-                curve=[dict(step=r['step'], loss=r['loss']) for f in sorted(out.glob('models/*/curve.jsonl')) for r in rows(f)],
-                evals=[{k: e[k] for k in ('step', 'loss', 'perplexity')} for f in sorted(out.glob('models/*/evals.jsonl')) for e in rows(f)],
+                training_timings=rows(trained/'timings.jsonl'), **curves(trained),
                 summary={k: v for k, v in summary.items() if k not in ('generated_at',)})
 
 
 if __name__ == '__main__':
     if len(sys.argv) != 3: sys.exit(__doc__)
     run, kept = Path(sys.argv[1]), Path(sys.argv[2])
-    kept.write_text(json.dumps(record(run), indent=1) + '\n')
-    shutil.copyfile(run/'benchmark/cells.csv', kept.with_name(f'{kept.stem}.cells.csv'))
-    print(f'{kept} and {kept.stem}.cells.csv: now `immig reproduce --offline`')
+    kinds = {'stages': record, 'sweep.json': record_sweep, 'report.json': record_training}
+    kind = next((k for k in kinds if (run/k).exists()), None)
+    if kind is None: sys.exit(f'{run} is not the folder of a run, of training or of a sweep: it has none of {", ".join(kinds)}')
+    kept.write_text(json.dumps(kinds[kind](run), indent=1) + '\n')
+    if kind == 'stages': shutil.copyfile(run/'benchmark/cells.csv', kept.with_name(f'{kept.stem}.cells.csv'))
+    print(f'{kept} is written: now `immig reproduce --offline`')
