@@ -20,7 +20,7 @@ _CUT = re.compile(r'\b' + any_of('''the|of|and|that|to|or|an?|if|by|with|as|for|
     upon|through|because|her|my|your|those|these|other|all|no|each|setting forth|identifying''') + r'\?$| \((?:[A-Za-z]|\d|[ivx]+)\)\?$')
 _HANGING = re.compile(r'(?:^|, )(?!(?:is|was) it )(?:\w+ ){1,4}(?:it|they|them|he|she|him)\b', re.I)
 _ELSEWHERE = re.compile(r'\b(?:see|refer to|go to|visit|review) (?:the |our |USCIS\'s )?(?:section|chapter|part|volume|appendix|footnote|\d+ U\.S\.C|[\w ]{0,40}(?:page|website|webpage)|www)', re.I)
-_BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\bdo(?:es)? .* shall be\b', r'\b(?:does|must|may|should|can|will) .* and \w{3,}(?<!s)s(?= (?:an?|the|his|her|its|their)\b)', r'\bupon such\b', r'(?:^|, )who (?:is|are) [^,?]* (?:may|must|can|shall) be\b', r'\bamong the others\b', r'\bdoes the [a-z]+(?<!s)s(?<!ss)(?<!us) (?!of\b)', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W| ,| U\?$|\bthe USCIS discretion\b|\b(?:is|was|did|were) (?:his|her|their)\b|\bwho (?:is|are) [^,?]*:', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
+_BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\bdo(?:es)? .* shall be\b', r'\b(?:does|must|may|should|can|will) .* and \w{3,}(?<!s)s(?= (?:an?|the|his|her|its|their)\b)', r'\bupon such\b', r'(?:^|, )who (?:is|are) [^,?]* (?:may|must|can|shall) be\b', r'\bamong the others\b', r'\bdoes the (?!USCIS\b)[a-z]+(?<!s)s(?<!ss)(?<!us) (?!of\b)', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W| ,| U\?$|\bthe USCIS discretion\b|\b(?:is|was|did|were) (?:his|her|their)\b|\bwho (?:is|are) [^,?]*:', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
     r'\b(?:may|must|can|should) (?:[\w-]+ ){1,8}(?:may|must|shall|should)\b(?! not? )', r'\bmy (?:or|and) your\b', r'\bI\b(?!-).*(?:,| and| or| but) (?:currently )?are\b(?! (?:required|eligible))', r'\bI (?:is|are|has|does)\b', r'\b(?:does|is|are|has) I\b', r'\botherwise,', r', an? [\w-]+\?$',
     r'\bwhat happens (?:if|when|where) I\b(?!-).*\byou\b', r'\b(?:a|an) (?:the|an?|any)\b', r'\b(?:that|when|may|must|should|can|does|do|is|are) (?:they|he|she)\b(?!.* (?:who|if|or she))')), re.I)
 
@@ -28,7 +28,7 @@ _BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|
 def _overloaded(question):
     "Why a question is too much to read at once, or ''."
     cites = len(re.findall(r'\d+ U\.S\.C\.|\d+ CFR|\bINA \d|section \d', question))
-    if count_words(question) > 56: return 'question over 56 words'
+    if count_words(question) > 60: return 'question over 60 words'
     if re.search(r'U\.S\.C\. [\w-]+(?:\(\w+\))*\(\d+\)\(\d+\)', question): return 'citation that skips a level'
     if cites > 3 or len(re.findall(r'\(\w{1,4}\)', question)) > 9: return 'question with too many citations'
     return 'question of more than one sentence' if re.search(r'; |\. [A-Z](?!\.)', re.sub(r'\b(?:v|No|Dep\'t|U\.S|Dec|Sec)\. ', '', question)) else ''
@@ -55,6 +55,7 @@ def _unclear(question, answer):
     if items and not re.search(r'\bPart \d', question): return 'item of a form without its part'
     if _NEAR.search(f'{question} {answer}'): return 'above or below on a page'
     if _ENDS_OPEN.search(answer): return 'fragment as an answer'
+    if re.search(r'\bfollowing (?:tables?|charts?)\b|\bthe (?:tables?|charts?) below', answer): return 'sends the reader to a table'
     if re.search(r'\balso\b', question) or re.match(r'[^.]*\balso\b', answer): return 'goes on from another sentence'
     if re.search(r'\bso (?!called)[a-z]+ed\b', answer): return 'so, without what it points to'
     if re.search(r'\b(?:allowed|supposed|have) to be (?:eligible|able)\b', question): return 'question does not parse'

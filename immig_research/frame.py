@@ -77,7 +77,7 @@ _AMONG_OTHERS = re.compile(r'(?:processing information|general (?:instructions|r
 
 def _tells(topic):
     "Whether a heading can stand in brackets after the name of a text."
-    return bool(topic) and count_words(topic) <= 14 and not re.search('[.:;?"]', topic) and not _AMONG_OTHERS.fullmatch(topic) and not GENERIC.fullmatch(topic)
+    return bool(topic) and count_words(topic) <= 20 and not re.search('[.:;?"]', topic.replace('U.S.', '')) and not _AMONG_OTHERS.fullmatch(topic) and not GENERIC.fullmatch(topic)
 
 def _untold(core, *topics, share=0.5):
     "Those of `topics` of which a question tells less than a `share`, each without what one before it says."
@@ -88,42 +88,56 @@ def _untold(core, *topics, share=0.5):
         out.append(topic); told |= words
     return out
 
-def _narrow(s):
-    "The nearest heading that says something, without the wider one in brackets."
-    return re.sub(r' \(.*\)$', '', s.topic)
+def _narrow(topic):
+    "A heading without the wider one in brackets."
+    return re.sub(r' \(.*\)$', '', topic)
 
 # %% ../nbs/01j_frame.ipynb #frame-statute
+_MATTERS = ((1421, 1459, 'naturalization'), (1481, 1489, 'loss of nationality'), (1521, 1525, 'assistance to refugees'), (1531, 1537, 'removal of alien terrorists'),
+    (1281, 1288, 'alien crew members'), (1301, 1306, 'registration of aliens'), (1601, 1646, 'public benefits for aliens')) # Parts of title 8 whose sections do not name their matter
+
+def _part_of(cite):
+    "The matter of the part of title 8 that a section stands in, or ''."
+    m = re.match(r'8 U\.S\.C\. (\d+)', cite)
+    return next((said for first, last, said in _MATTERS if m and first <= int(m[1]) <= last), '')
+
 def _of_statute(core, s):
     "A question of the Code, with its paragraph and what the section is about."
     core = a_person(core)
-    about = _untold(core, *s.place[:1], share=0.75)
-    about += _untold(f'{core} {about}', _narrow(s))
+    about = _untold(core, _part_of(s.cite), share=0.5)
+    about += _untold(f'{core} {about}', *s.place[:1], share=0.75)
+    about += _untold(f'{core} {about}', _narrow(s.above), _narrow(s.topic))
     said = f' ({": ".join(about)})' if about else ''
     if s.cite in core: return upper_first(core.replace(s.cite, s.cite + said, 1)) + '?' if not core.startswith(('when', 'to whom', 'what rules')) else f'{upper_first(core)}?'
     return pick(core, f'Under {s.cite}{said}, {core}?', f'According to {s.cite}{said}, {core}?', f'Under U.S. immigration law ({s.cite}{": " + ": ".join(about) if about else ""}), {core}?')
 
 # %% ../nbs/01j_frame.ipynb #frame-form
 def _of_form(core, s):
-    "A question of a form's reader, with the part of the form or what its page is about."
+    "A question of a form's reader, with the part of the form, the filers that its place is for, or what its page is about."
     part = re.match(r'Part \d+', s.title)
-    core, topic = first_person(core), _narrow(s)
+    core, topic = first_person(core), _narrow(s.topic)
     topic = re.sub(r'^part \w+\.?,? ?|\byour |\(|\)', '', topic, flags=re.I)
-    about = _untold(core, topic) if not re.search(r'\byou\b|\?', topic) and not PREPOSED.match(topic) else []
-    said = f' ({about[0]})' if about else ''
-    if s.name.removeprefix('Form ') in core and (not said or 'instructions say' in core): return upper_first(core) + '?'
+    filers = re.sub(r' \((?:form [^)]*)\)', '', s.above, flags=re.I)
+    about = _untold(core, filers, *([] if re.search(r'\byou\b|\?', topic) or PREPOSED.match(topic) else [topic]))
+    said = f' ({": ".join(about)})' if about else ''
+    where = said if filers in about and ' say about ' in core else ''
+    if 'instructions say' in core: return upper_first(core.replace('instructions say', f'instructions{where} say', 1)) + '?'
+    if s.name.removeprefix('Form ') in core and not said: return upper_first(core) + '?'
     return f'For {part[0] + " of " if part else ""}{s.name}{said}, {core}?'
 
 # %% ../nbs/01j_frame.ipynb #frame-policy
 _BROAD = re.compile(r'(?:non)?immigrants|')
+_ALONE = re.compile('s$|tion$|ing$|ment$|ence$|ity$')
 
 def _of_policy(core, s):
-    "A question of the Policy Manual, with the benefit and the matter that its headings name."
+    "A question of the Policy Manual, with the benefit and the two nearest matters that its headings name."
     core = a_person(core, 'a USCIS officer')
     wide, *narrower = [p for p in s.place if not _BROAD.fullmatch(p)] or ['']
     benefit, manual = _untold(core, wide), "Adjudicator's Field Manual" if s.cite.startswith('AFM') else 'Policy Manual'
-    matter = _untold(f'{core} {" ".join(benefit)}', *(t for t in (_narrow(s), *narrower[::-1]) if not PREPOSED.match(t) and not main_verb(t)))[:1]
-    said = f' ({matter[0]})' if matter else ''
-    where = f' on {benefit[0]}{said}' if benefit else f' on {matter[0]}' if matter and re.search('s$|tion$|ing$|ment$|ence$|ity$', matter[0].split(' of ')[0].split(' for ')[0].split(' to ')[0]) else said
+    near = [t for t in (_narrow(s.topic), _narrow(s.above), *narrower[::-1]) if not PREPOSED.match(t) and not main_verb(t)]
+    matter = _untold(f'{core} {" ".join(benefit)}', *near, share=0.75)[:2][::-1]
+    said, first = f' ({": ".join(matter)})' if matter else '', matter[0] if matter else ''
+    where = f' on {benefit[0]}{said}' if benefit else f' on {": ".join(matter)}' if _ALONE.search(re.split(' (?:of|for|to) ', first)[0]) else said
     if 'the USCIS Policy Manual say' in core: return upper_first(core.replace('the USCIS Policy Manual', f'the USCIS Policy Manual{where}', 1)) + '?'
     return pick(core, f'Under USCIS policy{where}, {core}?', f'According to the USCIS {manual}{where}, {core}?')
 

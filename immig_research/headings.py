@@ -59,7 +59,7 @@ def _shared_subject(s):
     if aux not in ('must', 'may', 'should', 'will', 'can'): return []
     acts = not whole.negative and not whole.rest.startswith('be ') and (is_agent(whole.subject) or is_person(subject))
     if acts and aux == 'may': return []
-    return [f'what {aux} {subject} do{when}' if acts else f'what rules apply to {subject}{when}']
+    return [f'what {aux} {subject} do{when}'] if acts and when else []
 
 # %% ../nbs/01i_headings.ipynb #headings-list-rule-parts
 _WANTED = re.compile(r'(establish|demonstrate|show|prove|ensure|determine|certify|provide|submit|state|include|consider|contain|consist '
@@ -77,7 +77,7 @@ def list_rule(
     if not cores and clause and condition_rule(s, clause): return condition_rule(s, clause)
     cores = cores or _announced(s, s.head.rstrip(':- '), clause) or _shared_subject(s)
     m = _WANTED.match(clause.rest) if clause and not cores and not clause.negative else None
-    if m and count_words(m[2]) <= 9 and not re.search(r'\b(?:if|when|unless)\b', m[2]): cores = [f'what {invert(clause, m[1])}']
+    if m and count_words(m[2]) <= 9 and not re.search(r'\b(?:if|when|unless)\b', m[2]): cores = [f'what {invert(clause, m[1])}'] if count_words(clause.subject) > 3 or m[2] else []
     kind = 'eligibility' if _grounds(s) else 'evidence' if m and m[1] in ('establish', 'demonstrate', 'show', 'prove', 'submit',
         'provide') else 'list'
     return [(core, tidy(s.text), kind) for core in cores[:1]]
@@ -100,8 +100,11 @@ _SHAPES = tuple((re.compile(pattern), said) for pattern, said in (
     (r'(?:burden|standards?) of proof(?P<x>)', r'what is the {heading} for {above}'), (r'authority to (?P<x>.+)', r'who has the authority to {x}'),
     (r'penalt(?:y|ies) for (?P<x>.+)', r'what are the penalties for {x}'), (r'factors? (?:to consider|considered)(?P<x>.*)', r'which factors are considered for {above}'),
     ))
-_SAYS = dict(statute='what does {cite} say about {x}', policy_manual='what does the USCIS Policy Manual say about {x}')
-_GOES_ALONE = re.compile(r'(?:(?:the|an?) .*|.*(?:s|ing|(?<!peti)(?<!applica)(?<!sec)tion|sion|ment|ence|ance|ship|hood|ility|ivity|acy|cy|al|ure|status|residency|law|faith|care))') # No article wanted
+_SAYS = dict(statute='what does {cite} say about {x}', policy_manual='what does the USCIS Policy Manual say about {x}', form_instructions='what do the {name} instructions say about {x}')
+_GOES_ALONE = re.compile(r'(?:(?:the|an?) .*|.*(?:s|ing|(?<!peti)(?<!applica)(?<!sec)tion|sion|ment|ence|ance|ship|hood|ility|ivity|acy|cy|al|ure|status|residency|law|faith|care|review|marriage))') # No article wanted
+_NO_ARTICLE = re.compile(r'(?:\w+ing|admissible|certain|other|no|all|any|each|both|some|additional|failure|proof|access|application|use|public|persons?)\b')
+_WHOLE_OF_IT = re.compile(r'(?:in general|general(?:ly)?|overview|introduction|general (?:rules?|provisions|information))')
+_OF_SOMETHING = re.compile(r'(?:documentation(?: and evidence)?|evidence|procedures?|adjudication|filing|decisions?|waivers?|penalt(?:y|ies)|fees?|notices?|notification|review|appeals?|hearing|effective date|termination date|duration|limitations?|regulations?|approval|denial|reports?|delegation|consultation|filing requirements|eligibility criteria|regulatory authority)')
 
 _AFTER_NOUN = re.compile(r',? (?:of|for|to|in|on|by|with|under|from|at|as|without|after|before|that|who|which|\w+ed|born|upon|during|between|within|because|if|when)\b')
 
@@ -118,19 +121,27 @@ def _shaped(heading, above, cite=''):
     return ''
 
 # %% ../nbs/01i_headings.ipynb #headings-section-rule
+def _matter(heading, above, cite):
+    "What a heading is about, with an article where it wants one; '' where it tells too little."
+    if _WHOLE_OF_IT.fullmatch(heading) or PREPOSED.match(heading) or main_verb(heading): return ''
+    if re.search(r'\bnot\b|\b(?:allowed|surrendered|required)$|^(?:summary|table|sex|in(?:side)?)\b', heading) or count_words(heading) < 2 and 'U.S.C.' in cite: return ''
+    if GENERIC.fullmatch(heading): return f'{heading} for {above}' if above and _OF_SOMETHING.fullmatch(heading) and 'U.S.C.' not in cite else ''
+    if re.match(r'\w+ing\b', heading) or _GOES_ALONE.fullmatch(_AFTER_NOUN.split(heading)[0]): return heading
+    return '' if _NO_ARTICLE.match(heading) else f'the {heading}'
+
 def section_rule(
     s: Statement, # All that stands under a heading
     clause: Clause | None, # Not used
 ) -> Found: # 'what does the USCIS Policy Manual say about ...', 'what are the exceptions to ...'
     "Ask what stands under the heading of `s`; there is no need of a `clause`."
-    heading, above, broad = plain_heading(s.title), _context(s.above), s.source == 'policy_manual'
+    heading, above = plain_heading(s.title), _context(s.above)
     if s.kind != 'section' or s.source not in _SAYS or not 0 < len(heading) <= 80 or count_words(s.text) < 12: return []
-    if re.search(r'["[?:;]|\d$|, |\bdescribed$|\bexamples?\b', heading) or _JOINED.match(s.text): return []
-    if PREPOSED.match(heading) or main_verb(heading) or not broad and not main_verb(s.head): return []
-    shaped = _shaped(heading, above, s.cite)
-    telling = count_words(heading) >= (3 if broad else 2) and not GENERIC.fullmatch(heading)
-    if not shaped and not (telling and _GOES_ALONE.fullmatch(_AFTER_NOUN.split(heading)[0])): return []
-    core = shaped or _SAYS[s.source].format(cite=s.cite, x=heading)
+    if re.search(r'["[?:;]|\d$|, |\bdescribed$|\bexamples?\b|^part \d', heading) or _JOINED.match(s.text): return []
+    if s.source == 'statute' and not main_verb(s.head) or s.name and count_words(heading) < 2 or s.source == 'policy_manual' and not s.place: return []
+    says = _SAYS[s.source].format(cite=s.cite, name=s.name, x='{x}')
+    whole = f'in general about {above}' if above and _WHOLE_OF_IT.fullmatch(heading) else ''
+    core = _shaped(heading, above, s.cite) or (says.replace('about {x}', whole) if whole else says.replace('{x}', _matter(heading, above, s.cite)))
+    if core.endswith('about '): return []
     return [(core, tidy(s.text), 'exception' if 'exception' in core else 'eligibility' if 'eligible' in core else 'overview')]
 
 # %% ../nbs/01i_headings.ipynb #headings-heading-rule

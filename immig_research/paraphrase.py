@@ -71,9 +71,9 @@ _LAW, _ON = r'(8 U\.S\.C\. [^ ,:]+)(?: \(((?:[^()]|\([^()]*\))+)\))?', r'((?: on
 _FORM = r'((?:Part \d+ of )?Form [\w-]+(?: Supplement \w)?(?: \((?:[^()]|\([^()]*\))+\))?)'
 _TURNS = tuple((re.compile(pattern), said) for pattern, said in (
     (rf'(?:Under|According to) {_LAW}, what does the term ("[^"]+") mean\?', r'How is {3} defined in {1}?'),
-    (rf'(?:Under|According to) {_LAW}, (.+)\?', r'In U.S. immigration law, {3} ({1}{2:after})?'), (rf'Under U\.S\. immigration law \((8 U\.S\.C\. [^ ,:]+)(?:: ([^?]+?))?\), (.+)\?', r'According to {1}{2:in}, {3}?'),
-    (rf'What does {_LAW} say about (.+)\?', r'Can you tell me what {1}{2:in} says about {3}?'), (rf'What does {_LAW} say about (.+)\?', r'What is the law on {3} in {1}{2:in}?'),
-    (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'Can you tell me what USCIS policy{1} says about {2}?'), (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'How does the USCIS Policy Manual{1} deal with {2}?'),
+    (rf'Under U\.S\. immigration law \((8 U\.S\.C\. [^ ,:]+)(?:: ([^?]+?))?\), (.+)\?', r'According to {1}{2:in}, {3}?'),
+    (rf'What does {_LAW} say about (.+)\?', r'Can you tell me what {1}{2:in} says about {3}?'), (rf'What does {_LAW} say about (.+)\?', r'What does the statute say about {3} in {1}{2:in}?'),
+    (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'Can you tell me what USCIS policy{1} says about {2}?'), (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'What guidance does the USCIS Policy Manual{1} give on {2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])(.+)\?', r'Going by USCIS guidance{1}, {2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])((?!.*(?: (?:if|when|where|on|under) |according to|guidance)).+)\?', r'{2:upper}, according to USCIS guidance{1}?'),
     (rf'For {_FORM}, what (happens|must I do|should I do) ((?:if|when|once|after) .+)\?', r'{3:upper}, what {2} for {1}?'), (rf'For {_FORM}, (.+)\?', r'I am filling out {1}: {2}?'),

@@ -109,11 +109,12 @@ def consequence_rule(
     somebody = is_agent(clause.subject) or is_person(clause.subject) or re.fullmatch('you', clause.subject, re.I)
     acts = somebody and not clause.negative and not re.match(r'(?:be|have|need|qualify|remain|meet)\b', clause.rest)
     aux = {'shall': 'must', 'do': 'does'}.get(clause.aux, clause.aux)
-    if word == 'in the case of': ask = 'what rule applies'
-    elif acts and aux in ('must', 'should', 'will', 'does') and not is_plural(clause.subject) and (aux != 'does' or is_agent(clause.subject)):
+    if word == 'in the case of': return [] # Which of its rules is asked for stays open
+    if acts and aux in ('must', 'should', 'will', 'does') and not is_plural(clause.subject) and (aux != 'does' or is_agent(clause.subject)):
         ask = f'what {aux} {lower_first(clause.subject)} do'
     elif acts and aux in ('must', 'should'): ask = f'what {aux} {lower_first(clause.subject)} do'
     elif re.fullmatch('you', clause.subject, re.I) and aux in ('must', 'should'): return []
+    elif s.source == 'statute' or s.name: return [] # What happens has many answers there
     else: ask = 'what happens'
     return [(f'{ask} {word} {m[2]}', tidy(s.text), 'consequence')]
 
@@ -128,7 +129,7 @@ def exemption_rule(
     if clause and re.search(r'\b(?:unless|except|only)\b', clause.rest): return []
     m = _NOT_APPLY.match(clause.rest) if clause and clause.negative and not is_nought(clause.subject) and not is_person(clause.subject) and fits(clause.subject, 2,
         30) else None
-    if not m: return []
+    if not m or 'U.S.C.' in clause.subject: return [] # What a bare number exempts from, nobody asks
     many = is_plural(clause.subject) or re.search(r'\) (?:and|or) ', clause.subject)
     person = re.match(r'(?:an?|any|the|certain)? ?(?:[\w-]+ ){0,3}(?:aliens?|persons?|individuals?|applicants?|child|spouse|'
         r'nonimmigrants?|employers?)\b',
@@ -244,7 +245,7 @@ def who_rule(
     if clause.aux in ('was', 'were', 'has', 'have') or agent and clause.aux in ('does', 'do') or not agent and (not is_person(subject)
     or count_words(subject) < 4):
         return []
-    if re.fullmatch(r'(?:the |an? )?(?:USCIS(?: officers?)?|officers?)', subject, re.I): return []
+    if re.fullmatch(r'(?:the |an? )?(?:USCIS(?: officers?)?|officers?|(?:Under )?Secretary|Commissioner|Director|Administrator|Service|court|judge)', subject, re.I) or 'delegate' in rest: return []
     if re.match(r'(?:be )?(?:suspended|extended|limited|reduced|increased|subject|used|made|valid|available)\b', rest): return [] # Said of things
     if not agent and clause.aux not in ('must', 'shall', 'should') or re.match('some|most|many|other|another', subject, re.I): return [] # Others may, too
     if re.search(r'\b(?:' + '|'.join([*THIRD.values(), *THIRD]) + r')\b', _head_noun(subject)): return []
@@ -300,7 +301,7 @@ def evidence_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what may the evidence include', 'what must ... submit to show ...'
     "Ask what documents or evidence the `clause` of `s` calls for."
-    if not clause or clause.negative: return []
+    if not clause or clause.negative or s.name: return [] # A form asks several kinds of filers for several things
     subject, person = lower_first(clause.subject), is_person(clause.subject)
     vague = re.search(r'\b(?:this|these|those|such|other)\b', subject)
     if re.match(r'include\b', clause.rest) and (s.kind == 'list' or ',' in clause.rest.replace('but are not limited to,', '').replace('but not limited to,', '').strip(',')) and not (person or is_agent(clause.subject) or vague) and fits(subject, 2, 25):
@@ -341,7 +342,7 @@ def permission_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'may ...', with an answer that begins with Yes or No
     "Ask whether something is allowed, required or so, where the `clause` of `s` says it without a condition."
-    if not clause or s.kind == 'list' or clause.subject == 'There' or _ADMONISHES.search(s.head): return []
+    if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or _ADMONISHES.search(s.head): return []
     if re.match('(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []
     if clause.lead and not re.match(r'(?:If|When|Where|After|Before|Until|Once|In general|Notwithstanding|Under|For)\b', clause.lead):

@@ -177,7 +177,8 @@ def _under(doc, i):
     after = doc.paragraphs[i + len(run):i + len(run) + 1]
     while run and run[-1]['kind'] == 'note': run.pop()
     goes_on = bool(after) and after[0]['kind'] == 'heading' and after[0]['id'].split('#')[0].startswith(own) and after[0]['id'].split('#')[0] != own
-    return [] if goes_on or any(p['kind'] != 'text' for p in run) else run
+    deeper = bool(after) and '#' not in doc.paragraphs[i - 1]['id'] and after[0]['id'].startswith(f'{own}#') and doc.source_type == 'policy_manual'
+    return [] if goes_on or deeper or any(p['kind'] != 'text' for p in run) else run
 
 # %% ../nbs/01f_statements.ipynb #statements-section
 def _section(doc, i, common):
@@ -224,6 +225,22 @@ def _opens(doc, text, before, own):
     if doc.source_type == 'statute': return own != before['id'].split('#')[0] and bool(_LABEL.match(text))
     return doc.source_type == 'form_instructions' and bool(RUN_IN.match(BULLET.sub('', text, count=1)) or text.startswith('Item Number'))
 
+# %% ../nbs/01f_statements.ipynb #statements-whose
+_FOR_ALL = re.compile(r'(?:Part \d|What|Who|When|Where|How|General|Specific|Processing|Address|Penalt|USCIS|DHS|Paperwork|Required)')
+_WITHIN = re.compile(r'(?:Evidence|Additional Evidence|Derivative|Discretion|Fail|Visa Avail|DOS|Exception)')
+
+def _after_heading(held, text):
+    "The same after a heading."
+    if _FOR_ALL.match(text): return ''
+    if held and _WITHIN.match(text): return held
+    return text.removeprefix('Additional Instructions for ') if held or re.match('Additional Instructions for|.*Categories$', text) else ''
+
+def _whose(held, text, heading, title):
+    "The kind of filer that instructions are for from a paragraph on, as a heading or a title within 'Categories' names it; '' for everybody."
+    if heading: return _after_heading(held, text)
+    m = RUN_IN.match(text) if title.endswith('Categories') else None
+    return m[0].partition('--(')[0] if m and '--(' in m[0] else held
+
 # %% ../nbs/01f_statements.ipynb #statements-statements-parts
 def _pieces(doc, i, text, common):
     "The statements of the paragraph at `i`, and how many paragraphs of its list they use up."
@@ -242,16 +259,17 @@ def statements(
     doc: Document, # A document with paragraphs
 ) -> Iterator[Statement]: # In the order of the text
     "Cut `doc` into pieces that can each be asked about; worked examples and footnotes are left out."
-    trail, skip, name, place = [], 0, _form_name(doc), _places(doc)
+    trail, skip, name, place, whose = [], 0, _form_name(doc), _places(doc), ''
     base = dict(policy_manual=[*doc.section_path[-2:-1], doc.title], form_instructions=[]).get(doc.source_type, [doc.title])
     for i, para in enumerate(doc.paragraphs):
         if skip: skip -= 1; continue
         text, own = doc.text[para['start']:para['end']], para['id'].split('#')[0]
         if para['kind'] == 'heading' or _is_title(doc, text, doc.paragraphs[i + 1:i + 2]):
-            trail = _descend(trail, own, text, '#' not in para['id']); continue
+            trail, whose = _descend(trail, own, text, '#' not in para['id']), _whose(whose, text, True, ''); continue
         above = [t[1] for t in trail if own.startswith(t[0])]
+        if name: whose = _whose(whose, text, False, above[-1] if above else '')
         if para['kind'] == 'note' or above and re.match(r'Examples?\b', above[-1]): continue
         common = dict(topic=topic_of([*base, *above]), source=doc.source_type, title=above[-1] if above else '', name=name,
-            above=topic_of([*base, *above[:-1]]), place=place)
+            above=plain_heading(whose) if name else topic_of([*base, *above[:-1]]), place=place)
         found, skip = _pieces(doc, i, text, common)
         yield from found
