@@ -22,6 +22,7 @@ _HANGING = re.compile(r'(?:^|, )(?!(?:is|was) it )(?:\w+ ){1,4}(?:it|they|them|h
 _ELSEWHERE = re.compile(r'\b(?:see|refer to|go to|visit|review) (?:the |our |USCIS\'s )?(?:section|chapter|part|volume|appendix|footnote|\d+ U\.S\.C|[\w ]{0,40}(?:page|website|webpage)|www)', re.I)
 _BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\bdo(?:es)? .* shall be\b', r'\b(?:does|must|may|should|can|will) .* and \w{3,}(?<!s)s(?= (?:an?|the|his|her|its|their)\b)', r'\bupon such\b', r'(?:^|, )who (?:is|are) [^,?]* (?:may|must|can|shall) be\b', r'\bamong the others\b', r'\bdoes the (?!USCIS\b)[a-z]+(?<!s)s(?<!ss)(?<!us) (?!of\b)', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W| ,| U\?$|\bthe USCIS discretion\b|\b(?:is|was|did|were) (?:his|her|their)\b|\bwho (?:is|are) [^,?]*:', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
     r'\b(?:may|must|can|should) (?:[\w-]+ ){1,8}(?:may|must|shall|should)\b(?! not? )', r'\bmy (?:or|and) your\b', r'\bI\b(?!-).*(?:,| and| or| but) (?:currently )?are\b(?! (?:required|eligible))', r'\bI (?:is|are|has|does)\b', r'\b(?:does|is|are|has) I\b', r'\botherwise,', r', an? [\w-]+\?$',
+    r'\b(?:towards?|control|to|for|of|with|from|by|on|about|notifying|issuing|giving|between) I\b(?!-)', r'(?:^|, |: )(?:may|must|should|does|is|are|do) (?:out|on|in|within|throughout|after|at|by|six|remember)\b', r'\b(?:does|do|must|may) (?:[\w-]+ ){1,5}(?:establishes|provides|requires|allows|includes|applies|makes|gives)\b',
     r'\bwhat happens (?:if|when|where) I\b(?!-).*\byou\b', r'\b(?:a|an) (?:the|an?|any)\b', r'\b(?:that|when|may|must|should|can|does|do|is|are) (?:they|he|she)\b(?!.* (?:who|if|or she))')), re.I)
 
 # %% ../nbs/01m_filters.ipynb #filters-overloaded
@@ -37,7 +38,8 @@ def _overloaded(question):
 _ITEMS = re.compile(r'\bItem (?:Numbers?|[A-Z\d])|\bItems \d|\bOption \w\.')
 _NEAR = re.compile(r'\b(?:below|above)\b(?! (?:the )?(?:age|poverty|\$?\d|sea|line|level|percent|average|standard|applicable|\w+ (?:level|percent)))', re.I)
 _KNOWN = frozenset('USCIS INA DHS CFR USC FBI IRS AFM CBP ICE TPS EAD LPR SSN DOL DACA VAWA DNA PM II III IV VI VII VIII IX'.split())
-_ENDS_OPEN = re.compile(r'\b(?:either|or|and|the|of|both|if|that|to)\.$|[;:,] ?-|^[^A-Za-z0-9"($]', re.I)
+_PLACES = re.compile(r'(?:sub)?(?:section|paragraph|clause)s? \((?!\d{2,})|\b(?:first|second|third|last) sentence\b|\bthe (?:tables?|charts?)\b|\b(?:preceding|foregoing|previous) (?:sentence|paragraph|section|subsection)', re.I)
+_ENDS_OPEN = re.compile(r'\b(?:either|or|and|the|of|if|that|to|(?<!or )both)\.$|[;:,] ?-|^[^A-Za-z0-9"($]', re.I)
 
 _OWNER = re.compile(r'\b(?:' + any_of('''people|children|child|parent|person|employer|requestor|petitioner|applicant|alien|individual|sponsor|beneficiary|spouse|somebody|anyone''')
     + r"|(?!does\b|is\b|was\b|has\b|this\b|its\b|his\b|as\b|USCIS\b|address)[a-z]{3,}s)\b")
@@ -51,6 +53,9 @@ def _unspelt(question):
 def _unclear(question, answer):
     "What in a question or an answer needs the page beside it, or ''."
     if re.search(r'\bany other (?:reason|case|purpose|evidence|basis|information|factor)|\bpreviously (?:defined|described|stated|mentioned)|\bof that (?:length|kind|type|sort)\b|\bthere(?:of|for|to|in|with)\b|: "', question): return 'points elsewhere: other'
+    if re.search(r'\bthe (?:Secretary|Director|Commissioner|Administrator)\b(?! (?:of|for)\b)', question) and not re.search(r'\b(?:Secretary|Director|Commissioner|Administrator) (?:of|for)\b', question): return 'an official without an office'
+    if re.search(r'\bthe same (?!as\b|way\b|time\b|day\b|manner\b)[\w-]+(?! (?:as|that|who|to which)\b)', question): return 'the same, without what it is compared to'
+    if re.search(r'(?<![\w)])(?:\(1\)|1\.) ', answer) and not re.search(r'\(2\)|\b2\.', answer): return 'list cut off'
     items = _ITEMS.search(f'{question} {answer}')
     if items and not re.search(r'\bPart \d', question): return 'item of a form without its part'
     if _NEAR.search(f'{question} {answer}'): return 'above or below on a page'
@@ -73,7 +78,7 @@ def fault(
 ) -> str: # Why the pair is no good, or ''
     "What speaks against `question` and `answer`, made from `s`."
     words, listed, rule = count_words(answer), s.kind in ('list', 'section'), re.sub(r'^(?:Yes|No)\. ', '', answer)
-    if words > (200 if listed else 120): return f'answer of {words // 50 * 50} words or more'
+    if words > (260 if s.kind == 'section' else 200 if listed else 120): return f'answer of {words // 50 * 50} words or more'
     if words < 6 and s.kind != 'row' and s.source != 'statistics': return 'answer under 6 words'
     if count_words(question) < 5: return 'question under 5 words'
     if (much := _overloaded(question)): return much
@@ -86,7 +91,8 @@ def fault(
     if _HANGING.search(question): return 'pronoun without a noun'
     if re.search(r'\[|\]|\.\.\.|https?:|"\d+ U\.S\.C\.', question): return 'marks in the question'
     if (why := _unclear(question, rule)): return why
-    pointer = dangling(question) or dangling(rule, listed)
+    whole = s.kind == 'section' # Its later sentences point to its earlier ones
+    pointer = dangling(question) or (dangling(s.head, True) or (m[0] if (m := _PLACES.search(rule)) else '') if whole else dangling(rule, listed))
     if pointer: return f'points elsewhere: {pointer.lower()}'
     for text in (question, answer):
         if text.count('(') > text.count(')') or text.count('(') < text.count(')') and not listed or text.count('"') % 2:

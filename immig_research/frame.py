@@ -122,7 +122,7 @@ def _of_form(core, s):
     said = f' ({": ".join(about)})' if about else ''
     where = said if filers in about and ' say about ' in core else ''
     if 'instructions say' in core: return upper_first(core.replace('instructions say', f'instructions{where} say', 1)) + '?'
-    if s.name.removeprefix('Form ') in core and not said: return upper_first(core) + '?'
+    if s.name.removeprefix('Form ') in core and (not said or part and part[0] in core): return upper_first(core) + '?'
     return f'For {part[0] + " of " if part else ""}{s.name}{said}, {core}?'
 
 # %% ../nbs/01j_frame.ipynb #frame-policy

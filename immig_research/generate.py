@@ -15,7 +15,7 @@ from .clauses import is_agent, is_person, main_clause
 from .figures import ask_civics, ask_figures, ask_forms
 from .filters import fault
 from .frame import frame, plain_words
-from .headings import ORDERS, heading_rule, item_rule, list_rule, order_rule, section_rule
+from .headings import ORDERS, heading_rule, list_rule, order_rule, section_rule
 from .holdings import ask_holdings
 from .records import Document, QAPair, content_hash
 from .rules import (
@@ -26,9 +26,9 @@ from .taxonomy import classify
 from .wording import any_of, fold, lower_first, stems_of
 
 # %% ../nbs/01b_generate.ipynb #generate-rules
-RULES = (item_rule, heading_rule, section_rule, definition_rule, fee_rule, list_rule, order_rule, deadline_rule, age_rule, number_rule,
+RULES = (heading_rule, section_rule, definition_rule, fee_rule, list_rule, order_rule, deadline_rule, age_rule, number_rule,
     exemption_rule, reason_rule, condition_rule, consequence_rule, evidence_rule, duty_rule, who_rule, permission_rule)
-_WHOLE = (item_rule, heading_rule, section_rule) # For what is asked by its heading or its number
+_WHOLE = (heading_rule, section_rule) # For what is asked by its heading or its number
 
 # %% ../nbs/01b_generate.ipynb #generate-in-case
 _LEADING = re.compile(r'(?:In order|To|If|When|Whenever|Where|Unless|After|Before|Once|While|Until|In the case of|In (?:cases?|instances|situations|circumstances|the event|limited|rare)|For|With (?:regard|respect) to|Regarding|In the absence of)\b(?! (?:example|instance|purposes|general|this|these|that)\b)')

@@ -138,6 +138,7 @@ def paraphrases(
     "Up to `most` other pairs that ask and answer what `pair` does, with questions that differ by `least`."
     if pair.parent_id: raise BadInput(f'{pair.qa_id} is a paraphrase of {pair.parent_id}; give its parent')
     taken, ways, out = [pair.question], _ways(pair), []
+    most = min(most, 1) if pair.rule == 'permission' else most # A yes or no is soon told
     while ways and len(out) < most:
         question = max(ways, key=lambda q: (min(_far(q, t) for t in taken), q)); ways.remove(question)
         if min(_far(question, t) for t in taken) < least: break

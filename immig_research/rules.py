@@ -96,7 +96,7 @@ _CASE = re.compile(r'(?:(?:Notwithstanding|Subject to|Except as)[^,]*, )?(If|Whe
 def consequence_rule(
     s: Statement, # A sentence or a list
     clause: Clause | None, # Its main clause
-) -> Found: # 'what must ... do if ...', 'what happens if ...', 'what rule applies in the case of ...'
+) -> Found: # 'what must ... do if ...'
     "Ask what follows where the `clause` of `s` begins with a case."
     m = _CASE.match(clause.lead) if clause else None
     if not m or not fits(m[2], 5, 40) or re.match(r'you (?:file|submit|apply|are filing)\b', m[2]) and count_words(m[2]) < 8 or re.match(r'(?:he|she|it|they|this|these|that|such|so|not|necessary|applicable|appropriate)\b',
@@ -109,14 +109,9 @@ def consequence_rule(
     somebody = is_agent(clause.subject) or is_person(clause.subject) or re.fullmatch('you', clause.subject, re.I)
     acts = somebody and not clause.negative and not re.match(r'(?:be|have|need|qualify|remain|meet)\b', clause.rest)
     aux = {'shall': 'must', 'do': 'does'}.get(clause.aux, clause.aux)
-    if word == 'in the case of': return [] # Which of its rules is asked for stays open
-    if acts and aux in ('must', 'should', 'will', 'does') and not is_plural(clause.subject) and (aux != 'does' or is_agent(clause.subject)):
-        ask = f'what {aux} {lower_first(clause.subject)} do'
-    elif acts and aux in ('must', 'should'): ask = f'what {aux} {lower_first(clause.subject)} do'
-    elif re.fullmatch('you', clause.subject, re.I) and aux in ('must', 'should'): return []
-    elif s.source == 'statute' or s.name: return [] # What happens has many answers there
-    else: ask = 'what happens'
-    return [(f'{ask} {word} {m[2]}', tidy(s.text), 'consequence')]
+    single = not is_plural(clause.subject) and aux in ('must', 'should', 'will', 'does') and (aux != 'does' or is_agent(clause.subject))
+    if word == 'in the case of' or not acts or not (single or aux in ('must', 'should')): return [] # What happens has many answers
+    return [(f'what {aux} {lower_first(clause.subject)} do {word} {m[2]}', tidy(s.text), 'consequence')]
 
 # %% ../nbs/01h_rules.ipynb #rules-exemption-rule
 _NOT_APPLY = re.compile(r'(?:be )?(?:apply|applicable)\b ?(to|in the case of|in|with respect to|if|where|when|unless|until|for)?')
@@ -158,7 +153,7 @@ def deadline_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'by when must ...', 'for how long must ...'
     "Ask for the time limit, or the length of time, that the `clause` of `s` sets."
-    if not clause or is_nought(clause.subject) and not clause.subject.startswith('No '): return []
+    if not clause or s.source == 'policy_manual' or is_nought(clause.subject) and not clause.subject.startswith('No '): return []
     m = re.match(r'(Not later than|No later than|Within|Not less than|At least|Not more than|Beginning|Effective|On or before|By|'
         r'Before)\b', clause.lead)
     if m and re.search(rf'{_SPAN}|\b(?:19|20)\d\d\b', clause.lead) and fits(clause.rest, 3, 35):
@@ -274,7 +269,7 @@ def duty_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what must ... do when ...'
     "Ask what the subject of the `clause` of `s` must, should or may do in a case that it names."
-    if not clause or clause.negative or clause.aux not in ('must', 'shall', 'should', 'will') or re.match(r'(?:be|have)\b', clause.rest): return []
+    if not clause or clause.negative or s.source == 'policy_manual' or clause.aux not in ('must', 'shall', 'should', 'will') or re.match(r'(?:be|have)\b', clause.rest): return []
     subject, aux, agent = lower_first(clause.subject), clause.aux.replace('shall', 'must'), is_agent(clause.subject)
     if not agent and (not is_person(subject) or aux == 'will'): return []
     if re.search(r', (?:in|after|upon|with|through|under|as) [^,]*$', subject): subject += ','
@@ -344,6 +339,7 @@ def permission_rule(
     "Ask whether something is allowed, required or so, where the `clause` of `s` says it without a condition."
     if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or _ADMONISHES.search(s.head): return []
     if re.match('(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
+    if re.search(r'\b(?:either|never|because|certain|be able)\b|, and there\b', s.head): return [] # Its yes or no would say too much
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []
     if clause.lead and not re.match(r'(?:If|When|Where|After|Before|Until|Once|In general|Notwithstanding|Under|For)\b', clause.lead):
         return []

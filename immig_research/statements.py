@@ -166,7 +166,7 @@ def _list_statement(doc, chapeau, items, common):
         **common)
 
 # %% ../nbs/01f_statements.ipynb #statements-under
-_LONGEST = 170 # Words of a section that is asked for as a whole
+_LONGEST = 250 # Words of a section that is asked for as a whole
 
 def _under(doc, i):
     "The paragraphs under the heading before the one at `i`; none where they go on under narrower headings, or hold more than text."
