@@ -22,7 +22,7 @@ _HANGING = re.compile(r'(?:^|, )(?!(?:is|was) it )(?:\w+ ){1,4}(?:it|they|them|h
 _ELSEWHERE = re.compile(r'\b(?:see|refer to|go to|visit|review) (?:the |our |USCIS\'s )?(?:section|chapter|part|volume|appendix|footnote|\d+ U\.S\.C|[\w ]{0,40}(?:page|website|webpage)|www)', re.I)
 _BROKEN = re.compile('|'.join((r'\bdoes (?:[\w-]+ ){1,12}does\b', r'\b(?:is|was|does|has) all\b', r'\b(\w+) \1\b(?<!that that)(?<!had had)', r'\bnot not\b', r'\bdo(?:es)? .* shall be\b', r'\b(?:does|must|may|should|can|will) .* and \w{3,}(?<!s)s(?= (?:an?|the|his|her|its|their)\b)', r'\bupon such\b', r'(?:^|, )who (?:is|are) [^,?]* (?:may|must|can|shall) be\b', r'\bamong the others\b', r'\bdoes the (?!USCIS\b)[a-z]+(?<!s)s(?<!ss)(?<!us) (?!of\b)', r'\b(will|may|must|should|can) .* and \2 ', r'\b(?:must|may|should|does|do|can) (?!.*\b(?:who|that|which|if|when|where|whether|as)\b)(?:[\w-]+ ){1,14}(?:completes|establishes|determines|files|submits|conceals|fails|provides|includes|requires)\b', r', ?\?|^\W| ,| U\?$|\bthe USCIS discretion\b|\b(?:is|was|did|were) (?:his|her|their)\b|\bwho (?:is|are) [^,?]*:', r'\beither\b(?!.*\bor\b)', r'\bboth\b(?!.*\band\b)',
     r'\b(?:may|must|can|should) (?:[\w-]+ ){1,8}(?:may|must|shall|should)\b(?! not? )', r'\bmy (?:or|and) your\b', r'\bI\b(?!-).*(?:,| and| or| but) (?:currently )?are\b(?! (?:required|eligible))', r'\bI (?:is|are|has|does)\b', r'\b(?:does|is|are|has) I\b', r'\botherwise,', r', an? [\w-]+\?$',
-    r'\b(?:towards?|control|to|for|of|with|from|by|on|about|notifying|issuing|giving|between) I\b(?!-)', r'(?:^|, |: )(?:may|must|should|does|is|are|do) (?:out|on|in|within|throughout|after|at|by|six|remember)\b', r'\b(?:does|do|must|may) (?:[\w-]+ ){1,5}(?:establishes|provides|requires|allows|includes|applies|makes|gives)\b',
+    r', [\w\' ]+ of (?:in|were|as|there)\b', r'\b(?:towards?|control|to|for|of|with|from|by|on|about|notifying|issuing|giving|between) I\b(?!-)', r'(?:^|, |: )(?:may|must|should|does|is|are|do) (?:out|on|in|within|throughout|after|at|by|six|remember)\b', r'\b(?:does|do|must|may) (?:[\w-]+ ){1,5}(?:establishes|provides|requires|allows|includes|applies|makes|gives)\b',
     r'\bwhat happens (?:if|when|where) I\b(?!-).*\byou\b', r'\b(?:a|an) (?:the|an?|any)\b', r'\b(?:that|when|may|must|should|can|does|do|is|are) (?:they|he|she)\b(?!.* (?:who|if|or she))')), re.I)
 
 # %% ../nbs/01m_filters.ipynb #filters-overloaded
@@ -82,6 +82,7 @@ def fault(
     if words < 6 and s.kind != 'row' and s.source != 'statistics': return 'answer under 6 words'
     if count_words(question) < 5: return 'question under 5 words'
     if (much := _overloaded(question)): return much
+    if re.search(r'U\.S\.C\. [\w-]+(?:\(\w+\))*\(\d+\)\(\d+\)', rule): return 'citation that skips a level'
     if _BROKEN.search(question): return 'question does not parse'
     if s.source == 'policy_manual' and re.search(r'\byou\b', question): return 'speaks to an officer'
     if re.search(r'the following\b|:\s*\?|: (?:[(\d]|- )', question): return 'question points to a list'

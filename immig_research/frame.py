@@ -108,7 +108,7 @@ def _of_statute(core, s):
     about += _untold(f'{core} {about}', *s.place[:1], share=0.75)
     about += _untold(f'{core} {about}', _narrow(s.above), _narrow(s.topic))
     said = f' ({": ".join(about)})' if about else ''
-    if s.cite in core: return upper_first(core.replace(s.cite, s.cite + said, 1)) + '?' if not core.startswith(('when', 'to whom', 'what rules')) else f'{upper_first(core)}?'
+    if s.cite in core: return upper_first(re.sub(re.escape(s.cite) + r'(?!\()', lambda m: m[0] + said, core, count=1)) + '?' if not core.startswith(('when', 'to whom', 'what rules')) else f'{upper_first(core)}?'
     return pick(core, f'Under {s.cite}{said}, {core}?', f'According to {s.cite}{said}, {core}?', f'Under U.S. immigration law ({s.cite}{": " + ": ".join(about) if about else ""}), {core}?')
 
 # %% ../nbs/01j_frame.ipynb #frame-form
@@ -120,8 +120,6 @@ def _of_form(core, s):
     filers = re.sub(r' \((?:form [^)]*)\)', '', s.above, flags=re.I)
     about = _untold(core, filers, *([] if re.search(r'\byou\b|\?', topic) or PREPOSED.match(topic) else [topic]))
     said = f' ({": ".join(about)})' if about else ''
-    where = said if filers in about and ' say about ' in core else ''
-    if 'instructions say' in core: return upper_first(core.replace('instructions say', f'instructions{where} say', 1)) + '?'
     if s.name.removeprefix('Form ') in core and (not said or part and part[0] in core): return upper_first(core) + '?'
     return f'For {part[0] + " of " if part else ""}{s.name}{said}, {core}?'
 

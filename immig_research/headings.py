@@ -101,7 +101,7 @@ _SHAPES = tuple((re.compile(pattern), said) for pattern, said in (
     (r'(?:burden|standards?) of proof(?P<x>)', r'what is the {heading} for {above}'), (r'authority to (?P<x>.+)', r'who has the authority to {x}'),
     (r'penalt(?:y|ies) for (?P<x>.+)', r'what are the penalties for {x}'), (r'factors? (?:to consider|considered)(?P<x>.*)', r'which factors are considered for {above}'),
     ))
-_SAYS = dict(statute='what does {cite} say about {x}', policy_manual='what does the USCIS Policy Manual say about {x}', form_instructions='what do the {name} instructions say about {x}')
+_SAYS = dict(statute='what does {cite} say about {x}', policy_manual='what does the USCIS Policy Manual say about {x}')
 _GOES_ALONE = re.compile(r'(?:(?:the|an?) .*|.*(?:s|ing|(?<!peti)(?<!applica)(?<!sec)tion|sion|ment|ence|ance|ship|hood|ility|ivity|acy|cy|al|ure|status|residency|law|faith|care|review|marriage))') # No article wanted
 _NO_ARTICLE = re.compile(r'(?:\w+ing|admissible|certain|other|no|all|any|each|both|some|additional|failure|proof|access|application|use|public|persons?)\b')
 _WHOLE_OF_IT = re.compile(r'(?:in general|general(?:ly)?|overview|introduction|general (?:rules?|provisions|information))')
@@ -125,10 +125,10 @@ def _shaped(heading, above, cite=''):
 def _matter(heading, above, cite):
     "What a heading is about, with an article where it wants one; '' where it tells too little."
     if _WHOLE_OF_IT.fullmatch(heading) or PREPOSED.match(heading) or main_verb(heading): return ''
-    if re.search(r'\bnot\b|\b(?:allowed|surrendered|required)$|^(?:summary|table|sex|in(?:side)?)\b', heading) or count_words(heading) < 2 and 'U.S.C.' in cite: return ''
+    if re.search(r'\bnot\b|\b(?:allowed|surrendered|required)$|^(?:summary|table|sex|in(?:side)?|within|outside)\b|\b\w+[ai]ble$|^\w+(?:[ai]ble|ed) and\b|consider(?:ed|ations)$', heading) or count_words(heading) < 2 and 'U.S.C.' in cite: return ''
     if GENERIC.fullmatch(heading): return f'{heading} for {above}' if above and _OF_SOMETHING.fullmatch(heading) and 'U.S.C.' not in cite else ''
     if re.match(r'\w+ing\b', heading) or _GOES_ALONE.fullmatch(_AFTER_NOUN.split(heading)[0]): return heading
-    return '' if _NO_ARTICLE.match(heading) else f'the {heading}'
+    return '' if _NO_ARTICLE.match(heading) else heading if count_words(heading) == 1 else f'the {heading}'
 
 def _told(heading, text):
     "Whether a text takes up what its heading names, on both sides of an 'and'."
@@ -143,8 +143,8 @@ def section_rule(
     heading, above = plain_heading(s.title), _context(s.above)
     if s.kind != 'section' or s.source not in _SAYS or not 0 < len(heading) <= 110 or count_words(s.text) < (45 if s.source == 'policy_manual' else 12): return [] # A shorter one only opens the matter
     if re.search(r'["[?:;]|\d$|, (?!\w+,|and\b|or\b)|\bdescribed$|\bexamples?\b|^part \d', heading) or _JOINED.match(s.text): return []
-    if s.source == 'statute' and not re.search(r'\b(?:shall|may|must|is|are|means|includes)\b', s.text) or s.name and count_words(heading) < 2 or s.source == 'policy_manual' and not s.place: return []
-    says = _SAYS[s.source].format(cite=s.cite, name=s.name, x='{x}')
+    if s.source == 'statute' and not re.search(r'\b(?:shall|may|must|means|includes|appl(?:y|ies)|(?:is|are) (?:not |un|in)?(?:in|author|elig|admiss|deport|consid|deemed))', s.text) or s.source == 'policy_manual' and not s.place: return []
+    says = _SAYS[s.source].format(cite=s.cite, x='{x}')
     whole = f'in general about {above}' if above and _WHOLE_OF_IT.fullmatch(heading) else ''
     core = _shaped(heading, above, s.cite) or (says.replace('about {x}', whole) if whole else says.replace('{x}', _matter(heading, above, s.cite)))
     if core.endswith('about ') or s.source != 'statute' and not _told(heading, s.text): return []
@@ -169,14 +169,14 @@ _IF_YOU = re.compile(rf'(If|When|Before|After|In order to|To) (.*?), {ORDERS}', 
 _DO_IF = re.compile(rf'{ORDERS} (.*?),? (if|only if|when|in order to|to show|to prove|to establish) '
     r'(?!available|applicable|any\b|necessary|known|needed|possible)(.*)', re.I)
 
-_ACT = re.compile(r'(?:please )?(submit|attach|include|send|file|do not) (?!(?:an?|the|your) (?:["“]|box))(?!it\b|them\b|"|in\b|on\b|at\b|with\b)(.*)', re.I) # Form entries ask for nothing that has one answer
+_ACT = re.compile(r'(?:please )?(submit|attach|include|send|do not) (?!(?:an?|the|your) (?:["“]|box))(?!it\b|them\b|"|in\b|on\b|at\b|with\b)(.*)', re.I) # Form entries ask for nothing that has one answer
 
 # %% ../nbs/01i_headings.ipynb #headings-order-rule
 def order_rule(
     s: Statement, # An instruction
     clause: Clause | None, # Not used
 ) -> Found: # 'what should I submit if ...', 'what should you attach to show ...'
-    "Ask for the instruction that `s` gives for a case; entries in a form are left to `item_rule`, and there is no need of a `clause`."
+    "Ask for the instruction that `s` gives for a case; there is no need of a `clause`."
     if not s.name or s.kind in ('opening', 'section'): return []
     m = _IF_YOU.match(s.head)
     if m and fits(m[2], 3, 40) and m[2].count('(') == m[2].count(')') and not re.search(r'\b(?:must|should)\b|, (?:you|USCIS) ', m[2]):

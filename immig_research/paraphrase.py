@@ -16,7 +16,7 @@ from .clauses import is_agent, is_person, is_plural, pick
 from .filters import fault
 from .records import BadInput, QAPair, content_hash
 from .statements import Statement, count_words
-from .wording import lower_first, upper_first
+from .wording import lower_first, split_sentences, upper_first
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-words
 _SAID = (('prior to', 'before'), ('in order to', 'to'), ('pursuant to', 'under'), ('subsequent to', 'after'), ('regarding', 'about'), ('commence', 'begin'), ('commences', 'begins'),
@@ -71,18 +71,18 @@ _LAW, _ON = r'(8 U\.S\.C\. [^ ,:]+)(?: \(((?:[^()]|\([^()]*\))+)\))?', r'((?: on
 _FORM = r'((?:Part \d+ of )?Form [\w-]+(?: Supplement \w)?(?: \((?:[^()]|\([^()]*\))+\))?)'
 _TURNS = tuple((re.compile(pattern), said) for pattern, said in (
     (rf'(?:Under|According to) {_LAW}, what does the term ("[^"]+") mean\?', r'How is {3} defined in {1}?'),
+    (rf'(?:Under|According to) {_LAW}, (.+)\?', r'I am reading {1}{2:in}: {3}?'),
     (rf'Under U\.S\. immigration law \((8 U\.S\.C\. [^ ,:]+)(?:: ([^?]+?))?\), (.+)\?', r'According to {1}{2:in}, {3}?'),
-    (rf'What does {_LAW} say about (.+)\?', r'Can you tell me what {1}{2:in} says about {3}?'), (rf'What does {_LAW} say about (.+)\?', r'What does the statute say about {3} in {1}{2:in}?'),
-    (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'Can you tell me what USCIS policy{1} says about {2}?'), (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'What guidance does the USCIS Policy Manual{1} give on {2}?'),
+    (rf'What does {_LAW} say about (.+)\?', r'Can you tell me what {1}{2:in} says about {3}?'), (rf'What does {_LAW} say about (.+)\?', r'What does the statute say about {3} in {1}{2:in}?'), (rf'What does {_LAW} say about (.+)\?', r'I am reading {1}{2:in}: what is its rule on {3}?'),
+    (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'Can you tell me what USCIS policy{1} says about {2}?'), (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'What guidance does the USCIS Policy Manual{1} give on {2}?'), (rf'What does the USCIS Policy Manual{_ON} say about (.+)\?', r'I am reading the USCIS Policy Manual{1}: what should I know about {2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])(.+)\?', r'Going by USCIS guidance{1}, {2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])((?!.*(?: (?:if|when|where|on|under) |according to|guidance)).+)\?', r'{2:upper}, according to USCIS guidance{1}?'),
     (rf'For {_FORM}, what (happens|must I do|should I do) ((?:if|when|once|after) .+)\?', r'{3:upper}, what {2} for {1}?'), (rf'For {_FORM}, (.+)\?', r'I am filling out {1}: {2}?'),
-    (r'What do the (Form .+) instructions say under (.+)\?', r'Can you tell me what the {1} instructions say under {2}?'),
     (r'How many (.+) were there in (.+)\?', r'Could you tell me how many {1} there were in {2}?'), (r'What was the number of (.+) in (.+?)\?', r'How many {1} were counted in {2}?'),
     (r'How many (.+) were recorded (.+)\?', r'What is the official number of {1} {2}?'), (r'How many (.+) were on record for (.+) as of (.+)\?', r'As of {3}, how many {1} did {2} have?'),
-    (r'What is (Form [\w-]+(?: Supplement \w)?) used for\?', r'What is the purpose of {1}?'), (r'Can I file (Form [\w-]+(?: Supplement \w)?) online\?', r'Is online filing possible for {1}?'),
+    (r'What is (Form [\w-]+(?: Supplement \w)?) used for\?', r'What is the purpose of {1}?'), (r'What is (Form [\w-]+(?: Supplement \w)?) used for\?', r'What do people file {1} for?'), (r'Can I file (Form [\w-]+(?: Supplement \w)?) online\?', r'Is online filing possible for {1}?'), (r'Can I file (Form [\w-]+(?: Supplement \w)?) online\?', r'Does USCIS let people file {1} online?'),
     (r'Which USCIS form do I use to (.+)\?', r'I need to {1}: which USCIS form is that?'),
-    (r'(?:On the naturalization civics test|For the civics test)[,:] (.+)\?', r'{1:upper}, according to the official civics test answers?'), (r'(.+) \(U\.S\. civics test question\)\?', r'I am studying for the citizenship test: {1:lower}?'),
+    (r'(?:On the naturalization civics test|For the civics test)[,:] (.+)\?', r'{1:upper}, according to the official civics test answers?'), (r'(?:On the naturalization civics test|For the civics test)[,:] (.+)\?', r'I am studying for the citizenship test: {1:lower}?'), (r'(.+) \(U\.S\. civics test question\)\?', r'I am studying for the citizenship test: {1:lower}?'),
     (r'According to (.+ v\. .+?\)), (.+)\?', r'{2:upper}, as the court saw it in {1}?')))
 
 def _fill(said, m):
@@ -145,7 +145,7 @@ def paraphrases(
         cited = by_the_act(pair.answer) if 'INA section' in question else ''
         if 'INA section' in question and 'U.S.C.' in pair.answer and not cited: continue
         answer = gentle(cited or pair.answer) if 'noncitizen' in question or pick(question, True, False, True) and 'alien' not in question else cited or pair.answer
-        if fault(question, answer, Statement(answer, answer, 0, 0, pair.citation, '', 'statistics', 'section')): continue
+        if fault(question, answer, Statement(answer, answer[slice(*split_sentences(answer)[0])], 0, 0, pair.citation, '', 'statistics', 'section')): continue
         taken.append(question)
         out.append(replace(pair, qa_id='qa-' + content_hash([pair.qa_id, question])[:12], question=question, answer=answer, extraction_type='paraphrase', parent_id=pair.qa_id))
     return out

@@ -41,7 +41,7 @@ def definition_rule(
     if m: return [(f'what does "{m[1]}" mean', tidy(s.text), 'definition')]
     m = re.match(r'(?![A-Z ]+:)([A-Z][\w ()/-]{3,60}): (?:An?|The) ', s.head) if s.name else None
     if m: return [(f'what is {"an" if m[1][0] in "AEIOU" else "a"} {plain_heading(m[1])}', tidy(s.text), 'definition')]
-    if not clause or clause.aux not in ('is', 'are') or clause.negative or clause.lead: return []
+    if not clause or s.source == 'policy_manual' or clause.aux not in ('is', 'are') or clause.negative or clause.lead: return []
     if count_words(clause.subject) > 6 or count_words(clause.rest) < 5:
         return []
     if re.search(r'\b(?:this|these|that|he|she|it|there|such|one|some|following|only|and|or|you|your)\b|,', clause.subject, re.I): return []
@@ -74,7 +74,7 @@ def condition_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what condition must be met before ... may ...', and for a list 'under what conditions is ...'
     "Ask for the condition without which the `clause` of `s` does not hold; one that is merely enough is no answer to 'when'."
-    split = _conditional(s, clause) if clause and not re.match(r'(?:Nothing|Neither|None)\b', clause.subject) else None
+    split = _conditional(s, clause) if clause and s.source != 'policy_manual' and not re.match(r'(?:Nothing|Neither|None)\b', clause.subject) else None
     if not split or clause.rest.startswith(',') or re.search(r'\b(?:but|described in)\b', split[0]): return []
     before, word, condition = split
     if word == 'if' and re.search(r'\b(?:where|as stated)\b', before) or re.search(r',[^,]*$', before) and re.match('if', word) and s.kind != 'list': return []
@@ -98,7 +98,7 @@ def consequence_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what must ... do if ...'
     "Ask what follows where the `clause` of `s` begins with a case."
-    m = _CASE.match(clause.lead) if clause else None
+    m = _CASE.match(clause.lead) if clause and not s.name else None # What a form asks, it asks of one kind of filer
     if not m or not fits(m[2], 5, 40) or re.match(r'you (?:file|submit|apply|are filing)\b', m[2]) and count_words(m[2]) < 8 or re.match(r'(?:he|she|it|they|this|these|that|such|so|not|necessary|applicable|appropriate)\b',
     m[2]):
         return []
@@ -121,7 +121,7 @@ def exemption_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'when does 8 U.S.C. 1158(a)(2)(B) not apply'
     "Ask when a rule does not apply, where the `clause` of `s` takes a case out of it."
-    if clause and re.search(r'\b(?:unless|except|only)\b', clause.rest): return []
+    if s.source == 'policy_manual' or clause and re.search(r'\b(?:unless|except|only)\b', clause.rest): return []
     m = _NOT_APPLY.match(clause.rest) if clause and clause.negative and not is_nought(clause.subject) and not is_person(clause.subject) and fits(clause.subject, 2,
         30) else None
     if not m or 'U.S.C.' in clause.subject: return [] # What a bare number exempts from, nobody asks
@@ -153,7 +153,7 @@ def deadline_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'by when must ...', 'for how long must ...'
     "Ask for the time limit, or the length of time, that the `clause` of `s` sets."
-    if not clause or s.source == 'policy_manual' or is_nought(clause.subject) and not clause.subject.startswith('No '): return []
+    if not clause or clause.negative or s.source == 'policy_manual' or s.name or is_nought(clause.subject) and not clause.subject.startswith('No '): return []
     m = re.match(r'(Not later than|No later than|Within|Not less than|At least|Not more than|Beginning|Effective|On or before|By|'
         r'Before)\b', clause.lead)
     if m and re.search(rf'{_SPAN}|\b(?:19|20)\d\d\b', clause.lead) and fits(clause.rest, 3, 35):
@@ -325,6 +325,7 @@ _STATUS = re.compile(r'(?:\w+ly )?' + any_of('''eligible|required|entitled|exemp
 
 _SECOND_ACT = re.compile(r'\band (?:' + any_of(r'''updates|advises|informs|forwards|places|notes|asks|records|completes|checks|prepares|transfers|signs|stamps|
     sends|returns|notifies|issues|reviews|denies|permits|provides|identif\w+|does|do|is|are|was|were|has|have|must|should|will|may''') + r')\b')
+_STATES = re.compile(r'(?:may (?:lack|make|have|be (?!eligible|required|filed|approved|granted|denied|submitted|used|admitted|issued|waived))|(?:do|does) (?:confer|mean|refer|provide|include|contain|describe|govern))\b') # Tells how things are, and forbids or allows nothing
 _UNTOLD = re.compile(r'\bthe (?:relationship|requirement|request|notice|document|statement|record|review|determination|decision|period|program|list|amount|system|'
     r'service|position|test|standard|exception|provision|process|judgment|agency|entity|order|fee|evidence|information|form|benefit|project)s?\b'
     r'(?! (?:of|for|that|to|under|in|on|with|by|filed|described|established|made|based|who|from|is based|requested|required)\b)')
@@ -337,9 +338,9 @@ def permission_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'may ...', with an answer that begins with Yes or No
     "Ask whether something is allowed, required or so, where the `clause` of `s` says it without a condition."
-    if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or _ADMONISHES.search(s.head): return []
+    if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or is_nought(clause.subject) or clause.negative and re.search(r'\b(?:who|that|which)\b[^,]* not\b', s.head) or _ADMONISHES.search(s.head): return []
     if re.match('(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
-    if re.search(r'\b(?:either|never|because|certain|be able)\b|, and there\b', s.head): return [] # Its yes or no would say too much
+    if re.search(r'\b(?:either|never|because|certain|be able)\b|, and there\b', s.head) or not clause.negative and _STATES.match(f'{clause.aux} {clause.rest}'): return [] # Its yes or no would say too much
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []
     if clause.lead and not re.match(r'(?:If|When|Where|After|Before|Until|Once|In general|Notwithstanding|Under|For)\b', clause.lead):
         return []
@@ -348,8 +349,8 @@ def permission_rule(
     if not clause.negative and (clause.aux in ('was', 'were', 'has', 'have') or clause.aux in ('is', 'are')
     and not _STATUS.match(clause.rest)):
         return []
-    when = f' {lower_first(clause.lead)}' if clause.lead and not re.match(r'In general|Notwithstanding', clause.lead) else ''
-    core = invert(clause) + when
+    when = f'{lower_first(clause.lead)}, ' if clause.lead and not re.match(r'In general|Notwithstanding', clause.lead) else ''
+    core = when + invert(clause) # The case first, since its nouns are taken up again
     if _UNTOLD.search(core) and count_words(core) < (18 if s.name else 14): return []
     if s.name and re.match(r'(?:can|may) you (?:find|locate|obtain|visit|learn|get|call)\b', core): return [] # Where to look is no rule
     return [(core, f'{"No" if clause.negative else "Yes"}. {tidy(s.text)}', 'permission')] if fits(core, 10, 42) else []

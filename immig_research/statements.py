@@ -170,12 +170,11 @@ _LONGEST = 250 # Words of a section that is asked for as a whole
 
 def _under(doc, i):
     "The paragraphs under the heading before the one at `i`; none where they go on under narrower headings, or hold more than text."
-    own, run = doc.paragraphs[i - 1]['id'].split('#')[0], []
-    for p in doc.paragraphs[i:]:
-        if p['kind'] == 'heading' or not p['id'].startswith(own): break
+    own, run, after = doc.paragraphs[i - 1]['id'].split('#')[0], [], []
+    for p in doc.paragraphs[i:]: # Footnotes stand between paragraphs and are no part of the answer
+        if p['kind'] == 'note': continue
+        if p['kind'] == 'heading' or not p['id'].startswith(own): after = [p]; break
         run.append(p)
-    after = doc.paragraphs[i + len(run):i + len(run) + 1]
-    while run and run[-1]['kind'] == 'note': run.pop()
     goes_on = bool(after) and after[0]['kind'] == 'heading' and after[0]['id'].split('#')[0].startswith(own) and after[0]['id'].split('#')[0] != own
     deeper = bool(after) and '#' not in doc.paragraphs[i - 1]['id'] and after[0]['id'].startswith(f'{own}#') and doc.source_type == 'policy_manual'
     return [] if goes_on or deeper or any(p['kind'] != 'text' for p in run) else run

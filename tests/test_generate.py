@@ -109,7 +109,7 @@ def test_plurals_headings_acronyms():
 
 
 STATUTE = document([('', 'heading', '§ 1999. Waiver of fees'), ('(a)', 'heading', '(a) In general'),
-    ('(a)#2', 'text', 'The Secretary may waive the fee for an application under this section if the applicant'),
+    ('(a)#2', 'text', 'The Secretary of Labor may waive the fee for an application under this section if the applicant'),
     ('(a)(1)', 'text', '(1) is under 18 years of age; and'), ('(a)(2)', 'text', '(2) is unable to pay.'),
     ('(b)', 'heading', '(b) Deadline for requests'), ('(b)#2', 'text', 'An applicant shall request the waiver within 30 days after the filing of the application.'),
     ('(c)', 'text', '(c) Such decision is final. See paragraph (9).')], license_note='public domain', as_of='2026-01-01')
