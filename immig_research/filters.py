@@ -77,8 +77,8 @@ def fault(
     s: Statement, # Where both come from
 ) -> str: # Why the pair is no good, or ''
     "What speaks against `question` and `answer`, made from `s`."
-    words, listed, rule = count_words(answer), s.kind in ('list', 'section'), re.sub(r'^(?:Yes|No)\. ', '', answer)
-    if words > (260 if s.kind == 'section' else 200 if listed else 120): return f'answer of {words // 50 * 50} words or more'
+    words, listed, rule = count_words(answer), s.kind in ('list', 'section', 'provision'), re.sub(r'^(?:Yes|No)\. ', '', answer)
+    if words > (260 if s.kind in ('section', 'provision') else 200 if listed else 120): return f'answer of {words // 50 * 50} words or more'
     if words < 6 and s.kind != 'row' and s.source != 'statistics': return 'answer under 6 words'
     if count_words(question) < 5: return 'question under 5 words'
     if (much := _overloaded(question)): return much
@@ -92,7 +92,7 @@ def fault(
     if _HANGING.search(question): return 'pronoun without a noun'
     if re.search(r'\[|\]|\.\.\.|https?:|"\d+ U\.S\.C\.', question): return 'marks in the question'
     if (why := _unclear(question, rule)): return why
-    whole = s.kind == 'section' # Its later sentences point to its earlier ones
+    whole = s.kind in ('section', 'provision') # Its later sentences point to its earlier ones
     pointer = dangling(question) or (dangling(s.head, True) or (m[0] if (m := _PLACES.search(rule)) else '') if whole else dangling(rule, listed))
     if pointer: return f'points elsewhere: {pointer.lower()}'
     for text in (question, answer):

@@ -136,6 +136,7 @@ def _of_policy(core, s):
     matter = _untold(f'{core} {" ".join(benefit)}', *near, share=0.75)[:2][::-1]
     said, first = f' ({": ".join(matter)})' if matter else '', matter[0] if matter else ''
     where = f' on {benefit[0]}{said}' if benefit else f' on {": ".join(matter)}' if _ALONE.search(re.split(' (?:of|for|to) ', first)[0]) else said
+    if s.cite in core: return upper_first(core.replace(s.cite, f'{s.cite} ({": ".join([*benefit, *matter])})', 1)) + '?'
     if 'the USCIS Policy Manual say' in core: return upper_first(core.replace('the USCIS Policy Manual', f'the USCIS Policy Manual{where}', 1)) + '?'
     return pick(core, f'Under USCIS policy{where}, {core}?', f'According to the USCIS {manual}{where}, {core}?')
 

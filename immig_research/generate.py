@@ -15,7 +15,7 @@ from .clauses import is_agent, is_person, main_clause
 from .figures import ask_civics, ask_figures, ask_forms
 from .filters import fault
 from .frame import frame, plain_words
-from .headings import ORDERS, heading_rule, list_rule, order_rule, section_rule
+from .headings import ORDERS, heading_rule, list_rule, provision_rule, section_rule
 from .holdings import ask_holdings
 from .records import Document, QAPair, content_hash
 from .rules import (
@@ -26,9 +26,9 @@ from .taxonomy import classify
 from .wording import any_of, fold, lower_first, stems_of
 
 # %% ../nbs/01b_generate.ipynb #generate-rules
-RULES = (heading_rule, section_rule, definition_rule, fee_rule, list_rule, order_rule, deadline_rule, age_rule, number_rule,
+RULES = (heading_rule, section_rule, provision_rule, definition_rule, fee_rule, list_rule, deadline_rule, age_rule, number_rule,
     exemption_rule, reason_rule, condition_rule, consequence_rule, evidence_rule, duty_rule, who_rule, permission_rule)
-_WHOLE = (heading_rule, section_rule) # For what is asked by its heading or its number
+_WHOLE = (heading_rule, section_rule, provision_rule) # For what is asked by its heading or its number
 
 # %% ../nbs/01b_generate.ipynb #generate-in-case
 _LEADING = re.compile(r'(?:In order|To|If|When|Whenever|Where|Unless|After|Before|Once|While|Until|In the case of|In (?:cases?|instances|situations|circumstances|the event|limited|rare)|For|With (?:regard|respect) to|Regarding|In the absence of)\b(?! (?:example|instance|purposes|general|this|these|that)\b)')
@@ -51,9 +51,9 @@ def _unnamed(subject, s):
 def _candidates(s):
     "Core question, answer, answer type and rule for everything that the rules make of a statement."
     imperative = bool(s.name) and bool(re.match(ORDERS, s.head, re.I))
-    clause = None if s.kind in ('row', 'opening', 'section') or imperative else main_clause(s.head)
+    clause = None if s.kind in ('row', 'opening', 'section', 'provision') or imperative else main_clause(s.head)
     if clause and (re.fullmatch('(?:it|they|he|she|he or she|this|these|those|such|both|all|each)', clause.subject, re.I) or _unnamed(clause.subject, s)): clause = None
-    for rule in _WHOLE if s.kind in ('opening', 'section') else RULES:
+    for rule in _WHOLE if s.kind in ('opening', 'section', 'provision') else RULES:
         for core, answer, kind in rule(s, clause):
             if (asked := _in_case(core, clause, rule)): yield (asked, answer, kind), rule.__name__.removesuffix('_rule')
 
@@ -70,8 +70,8 @@ def ask_rules(
     mode = _MODES.get(doc.source_type, 'rule')
     for _, here in groupby(statements(doc), key=lambda s: s.start):
         drafts = [Draft(s, plain_words(frame(core, s)), answer, kind, rule, mode) for s in here for (core, answer, kind), rule in _candidates(s)]
-        said = {_bare(d.answer) for d in drafts if d.rule != 'section' and not fault(d.question, d.answer, d.statement)}
-        yield from (d for d in drafts if d.rule != 'section' or _bare(d.answer) not in said)
+        said = {_bare(d.answer) for d in drafts if d.rule not in ('section', 'provision') and not fault(d.question, d.answer, d.statement)}
+        yield from (d for d in drafts if d.rule not in ('section', 'provision') or _bare(d.answer) not in said)
 
 # %% ../nbs/01b_generate.ipynb #generate-askers
 ASKERS = dict(statute=ask_rules, regulation=ask_rules, policy_manual=ask_rules, policy_alert=ask_rules, form_instructions=ask_rules, form_page=ask_rules,

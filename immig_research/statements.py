@@ -25,7 +25,8 @@ class Statement:
     cite: str          # Citation of the paragraph, without '#n'
     topic: str         # What it is about, in plain words
     source: str        # Its document's `source_type`
-    kind: str = 'sentence' # sentence | list | row | opening (what stands first under a heading) | section (all that stands under it)
+    kind: str = 'sentence' # sentence | list | row | opening (what stands first under a heading) | section (all that stands under it) | provision (all at a place without a heading)
+    whole: bool = True # Whether `cite` names just this place and no more
     items: tuple = ()  # Of a list: its items; of a row: (column heads, cells)
     title: str = ''    # The nearest heading as printed
     above: str = ''    # What the headings over the nearest one are about, in plain words
@@ -166,23 +167,25 @@ def _list_statement(doc, chapeau, items, common):
         **common)
 
 # %% ../nbs/01f_statements.ipynb #statements-under
-_LONGEST = 250 # Words of a section that is asked for as a whole
+_LONGEST = 250 # Words of a place that is asked for as a whole
 
-def _under(doc, i):
-    "The paragraphs under the heading before the one at `i`; none where they go on under narrower headings, or hold more than text."
-    own, run, after = doc.paragraphs[i - 1]['id'].split('#')[0], [], []
+def _under(doc, i, own):
+    "The paragraphs at a place `own` from the one at `i` on; none where they go on under narrower headings, or hold more than text."
+    run, after = [], []
     for p in doc.paragraphs[i:]: # Footnotes stand between paragraphs and are no part of the answer
         if p['kind'] == 'note': continue
         if p['kind'] == 'heading' or not p['id'].startswith(own): after = [p]; break
         run.append(p)
-    goes_on = bool(after) and after[0]['kind'] == 'heading' and after[0]['id'].split('#')[0].startswith(own) and after[0]['id'].split('#')[0] != own
-    deeper = bool(after) and '#' not in doc.paragraphs[i - 1]['id'] and after[0]['id'].startswith(f'{own}#') and doc.source_type == 'policy_manual'
+    heading = bool(after) and after[0]['kind'] == 'heading'
+    goes_on = heading and after[0]['id'].split('#')[0].startswith(own) and after[0]['id'].split('#')[0] != own
+    deeper = heading and '#' not in doc.paragraphs[i - 1]['id'] and after[0]['id'].startswith(f'{own}#') and doc.source_type == 'policy_manual'
     return [] if goes_on or deeper or any(p['kind'] != 'text' for p in run) else run
 
 # %% ../nbs/01f_statements.ipynb #statements-section
 def _section(doc, i, common):
-    "All that stands under the heading before the paragraph at `i`, if it makes a short and whole answer."
-    run = _under(doc, i)
+    "All that stands under the heading before the paragraph at `i`, or at its own place where it has no heading, if it makes a short and whole answer."
+    headed = doc.paragraphs[i - 1]['kind'] == 'heading'
+    run = _under(doc, i, doc.paragraphs[i - headed]['id'].split('#')[0])
     if not run or count_words(*(doc.text[p['start']:p['end']] for p in run)) > _LONGEST: return
     said = [re.sub(r'^[-•◦▪]\s+', '', _said(doc.text[p['start']:p['end']], p['id'].split('#')[0])) for p in run]
     begin = (BULLET.match(said[0]) or re.match('', '')).end()
@@ -190,7 +193,7 @@ def _section(doc, i, common):
     if not first or _LEANS.match(first) or _JOINS.match(first) or not re.match(r'[A-Z"]', first) or not ENDS.search(said[-1]): return
     label = BULLET.match(doc.text[run[0]['start']:run[0]['end']])
     yield Statement(' '.join([first, *said[1:]]), first[slice(*split_sentences(first)[0])], run[0]['start'] + (label.end() if label else 0),
-        run[-1]['end'], run[0]['id'].split('#')[0] if len(run) == 1 else doc.paragraphs[i - 1]['id'].split('#')[0], kind='section', **common)
+        run[-1]['end'], run[0]['id'].split('#')[0] if len(run) == 1 else doc.paragraphs[i - headed]['id'].split('#')[0], kind='section' if headed else 'provision', whole='#' not in doc.paragraphs[i - headed]['id'], **common)
 
 # %% ../nbs/01f_statements.ipynb #statements-rows
 def _rows(doc, para, common):
@@ -249,7 +252,7 @@ def _pieces(doc, i, text, common):
     n = 0 if ENDS.search(text) else _law_list(doc, own, after) if doc.source_type == 'statute' else _marked_list(doc, para, after)
     found = [_list_statement(doc, para, after[:n], common)] if n else []
     whole = text[:split_sentences(text)[-1][0]].rstrip() if n else text
-    if i and paras[i - 1]['kind'] == 'heading': found += _section(doc, i, common)
+    if i and (paras[i - 1]['kind'] == 'heading' or doc.source_type == 'statute' and _opens(doc, text, paras[i - 1], own)): found += _section(doc, i, common)
     if not n and _opens(doc, text, paras[i - 1] if i else None, own): found += _opening(whole, para, common)
     return found + list(_sentences(whole, para, common)) if whole else found, n
 
