@@ -38,6 +38,9 @@ def _overloaded(question):
 _ITEMS = re.compile(r'\bItem (?:Numbers?|[A-Z\d])|\bItems \d|\bOption \w\.')
 _NEAR = re.compile(r'\b(?:below|above)\b(?! (?:the )?(?:age|poverty|\$?\d|sea|line|level|percent|average|standard|applicable|\w+ (?:level|percent)))', re.I)
 _KNOWN = frozenset('USCIS INA DHS CFR USC FBI IRS AFM CBP ICE TPS EAD LPR SSN DOL DACA VAWA DNA PM II III IV VI VII VIII IX'.split())
+_OFFICIAL = re.compile(r'\b[Tt]he (?:Secretary|Director|Commissioner|Administrator)\b(?! (?:of|for)\b)')
+_CROSSED = re.compile(r'\((?:other than|except) (?:8 U\.S\.C\.|(?:sub)?(?:paragraph|clause))|following provisions of')
+_STRAY, _FIRST = re.compile(r'(?<![\w)])\((?:2|B|ii|b)\) '), re.compile(r'(?<![\w)])\((?:1|A|i|a)\) ')
 _PLACES = re.compile(r'(?:sub)?(?:section|paragraph|clause)s? \((?!\d{2,})|\b(?:first|second|third|last) sentence\b|\bthe (?:tables?|charts?)\b|\b(?:preceding|foregoing|previous) (?:sentence|paragraph|section|subsection)', re.I)
 _ENDS_OPEN = re.compile(r'\b(?:either|or|and|the|of|if|that|to|(?<!or )both)\.$|[;:,] ?-|^[^A-Za-z0-9"($]', re.I)
 
@@ -53,7 +56,9 @@ def _unspelt(question):
 def _unclear(question, answer):
     "What in a question or an answer needs the page beside it, or ''."
     if re.search(r'\bany other (?:reason|case|purpose|evidence|basis|information|factor)|\bpreviously (?:defined|described|stated|mentioned)|\bof that (?:length|kind|type|sort)\b|\bthere(?:of|for|to|in|with)\b|: "', question): return 'points elsewhere: other'
-    if re.search(r'\bthe (?:Secretary|Director|Commissioner|Administrator)\b(?! (?:of|for)\b)', question) and not re.search(r'\b(?:Secretary|Director|Commissioner|Administrator) (?:of|for)\b', question): return 'an official without an office'
+    if _OFFICIAL.search(f'{question} {answer}') and not re.search(r'\b(?:Secretary|Director|Commissioner|Administrator) (?:of|for)\b', f'{question} {answer}'): return 'an official without an office'
+    if _CROSSED.search(answer): return 'reference that may be resolved wrongly'
+    if _STRAY.search(answer) and not _FIRST.search(answer): return 'list without its first item'
     if re.search(r'\bthe same (?!as\b|way\b|time\b|day\b|manner\b)[\w-]+(?! (?:as|that|who|to which)\b)', question): return 'the same, without what it is compared to'
     if re.search(r'(?<![\w)])(?:\(1\)|1\.) ', answer) and not re.search(r'\(2\)|\b2\.', answer): return 'list cut off'
     items = _ITEMS.search(f'{question} {answer}')

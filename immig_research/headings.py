@@ -11,7 +11,7 @@ import re
 from .clauses import AUX, Clause, fits, invert, is_agent, is_person, main_clause, main_verb, tidy
 from .rules import Found, condition_rule
 from .statements import RUN_IN, Statement, count_words
-from .wording import GENERIC, PREPOSED, any_of, lower_first, plain_heading, stems_of
+from .wording import GENERIC, PREPOSED, any_of, lower_first, plain_heading
 
 # %% ../nbs/01i_headings.ipynb #headings-list-words
 _NOUNS = r'(?:[\w-]+ ){0,3}?' + any_of('''conditions|requirements|criteria|circumstances|factors|items|documents|documentation|evidence|
@@ -92,71 +92,49 @@ def _context(above):
 
 # %% ../nbs/01i_headings.ipynb #headings-section-shapes
 _SHAPES = tuple((re.compile(pattern), said) for pattern, said in (
-    (r'definitions?', r'which terms does {cite} define, and how'), (r'(?:general )?eligibility(?: requirements)?|(?:general |basic |other )?requirements|criteria', r'what are the requirements for {above}'),
-    (r'(?:general )?eligibility (?:for|to) (?P<x>.+)', r'who is eligible {prep} {x}'), (r'definition of (?P<x>(?!terms).+)', r'how is "{x}" defined'),
-    (r'(?:limited )?exceptions?', r'what are the exceptions to the rules on {above}'), (r'exceptions? (?:to|for|from) (?P<x>.+)', r'what are the exceptions {prep} {x}'),
+    (r'(?:limited )?exceptions?', r'what are the exceptions to the rules on {above}'), (r'exceptions? (?P<prep>to|for|from) (?P<x>.+)', r'what are the exceptions {prep} {x}'),
     (r'(?:effects?|impact|consequences?) of (?P<x>.+)', r'what is the effect of {x}'), (r'purpose of (?P<x>.+)', r'what is the purpose of {x}'),
-    (r'(?:(?:required|acceptable|supporting|initial) )?(?:evidence|documentation|proof) of (?P<x>.+)', r'what evidence of {x} is needed'),
-    (r'requirements? (?:for|of) (?P<x>.+)', r'what are the requirements for {x}'), (r'(?:calculation|calculating|counting) (?P<x>.+)', r'how is {x} counted'),
-    (r'(?:burden|standards?) of proof(?P<x>)', r'what is the {heading} for {above}'), (r'authority to (?P<x>.+)', r'who has the authority to {x}'),
-    (r'penalt(?:y|ies) for (?P<x>.+)', r'what are the penalties for {x}'), (r'factors? (?:to consider|considered)(?P<x>.*)', r'which factors are considered for {above}'),
-    ))
-_SAYS = dict(statute='what does {cite} say about {x}', policy_manual='what does the USCIS Policy Manual say about {x}')
+    (r'(?:general |basic |other )?requirements', r'what are the requirements for {above}'), (r'requirements? (?:for|of) (?P<x>.+)', r'what are the requirements for {x}'),
+    (r'penalt(?:y|ies) for (?P<x>.+)', r'what are the penalties for {x}')))
 _GOES_ALONE = re.compile(r'(?:(?:the|an?) .*|.*(?:s|ing|(?<!peti)(?<!applica)(?<!sec)tion|sion|ment|ence|ance|ship|hood|ility|ivity|acy|cy|al|ure|status|residency|law|faith|care|review|marriage))') # No article wanted
-_OF_SOMETHING = re.compile(r'(?:documentation(?: and evidence)?|evidence|procedures?|adjudication|filing|decisions?|waivers?|penalt(?:y|ies)|fees?|notices?|notification|review|appeals?|hearing|effective date|termination date|duration|limitations?|regulations?|approval|denial|reports?|delegation|consultation|filing requirements|eligibility criteria|regulatory authority)')
 
+_RULES = re.compile(r'\b(?:shall|may|must|means|includes|appl(?:y|ies)|(?:is|are) (?:not |un|in)?(?:in|author|elig|admiss|deport|consid|deemed))')
 _AFTER_NOUN = re.compile(r',? (?:of|for|to|in|on|by|with|under|from|at|as|without|after|before|that|who|which|\w+ed|born|upon|during|between|within|because|if|when)\b')
 
 _JOINED = re.compile(r'(?:In addition|However|Also|Therefore|Additionally|Further|Moreover|Similarly|As such|Nonetheless|Although|While|Thus|Note)\b')
 
-def _shaped(heading, above, cite=''):
+def _shaped(heading, above):
     "What a heading of a known shape asks, or ''."
     for pattern, said in _SHAPES:
-        if m := pattern.fullmatch(heading):
-            prep = re.search(r'\b(for|to|from)\b', heading)
-            if '{above}' in said and not above: return ''
-            if '{cite}' in said and 'U.S.C.' not in cite: return ''
-            return said.format(cite=cite, above=above, heading=heading, prep=prep[1] if prep else 'for', x=(m.groupdict().get('x') or '').strip())
+        if m := pattern.fullmatch(heading): return '' if '{above}' in said and not above else said.format(above=above, **m.groupdict())
     return ''
 
 # %% ../nbs/01i_headings.ipynb #headings-section-rule
-def _matter(heading, above, cite):
+def _matter(heading):
     "What a heading is about; '' where it tells too little or wants an article."
-    if PREPOSED.match(heading) or main_verb(heading): return ''
-    if re.search(r'\bnot\b|\b(?:allowed|surrendered|required)$|^(?:summary|table|sex|in(?:side)?|within|outside)\b|\b\w+[ai]ble$|^\w+(?:[ai]ble|ed) and\b|consider(?:ed|ations)$', heading) or count_words(heading) < 2 and 'U.S.C.' in cite: return ''
-    if GENERIC.fullmatch(heading): return f'{heading} for {above}' if above and _OF_SOMETHING.fullmatch(heading) and 'U.S.C.' not in cite else ''
-    if re.match(r'\w+ing\b', heading) or _GOES_ALONE.fullmatch(_AFTER_NOUN.split(heading)[0]): return heading
-    return ''
-
-def _told(heading, text):
-    "Whether a text takes up what its heading names, on both sides of an 'and'."
-    said = set(stems_of(text))
-    return bool(GENERIC.fullmatch(heading)) or all(set(stems_of(side)) & said for side in re.split(r' (?:and|or) ', heading) if stems_of(side))
+    if count_words(heading) < 2 or count_words(heading) > 7 or PREPOSED.match(heading) or main_verb(heading) or GENERIC.fullmatch(heading): return ''
+    if re.search(r'\bnot\b|\b(?:allowed|surrendered|required|permitted)$|^(?:summary|table|other|within|outside)\b|\b\w+[ai]ble$|^\w+(?:[ai]ble|ed) and\b|consider(?:ed|ations)$', heading): return ''
+    return heading if re.match(r'\w+ing\b', heading) or _GOES_ALONE.fullmatch(_AFTER_NOUN.split(heading)[0]) else ''
 
 def section_rule(
-    s: Statement, # All that stands under a heading
+    s: Statement, # All that stands under a heading of the Code
     clause: Clause | None, # Not used
-) -> Found: # 'what does the USCIS Policy Manual say about ...', 'what are the exceptions to ...'
+) -> Found: # 'what does 8 U.S.C. 1231(a)(6) say about ...', 'what are the exceptions to ...'
     "Ask what stands under the heading of `s`; there is no need of a `clause`."
     heading, above = plain_heading(s.title), _context(s.above)
-    if s.kind != 'section' or s.source not in _SAYS or not 0 < len(heading) <= 110 or count_words(s.text) < (45 if s.source == 'policy_manual' else 12): return [] # A shorter one only opens the matter
-    if re.search(r'["[?:;]|\d$|, (?!\w+,|and\b|or\b)|\bdescribed$|\bexamples?\b|^part \d', heading) or _JOINED.match(s.text): return []
-    if s.source == 'statute' and not re.search(r'\b(?:shall|may|must|means|includes|appl(?:y|ies)|(?:is|are) (?:not |un|in)?(?:in|author|elig|admiss|deport|consid|deemed))', s.text) or s.source == 'policy_manual' and not s.place: return []
-    matter, shaped = _matter(heading, above, s.cite), _shaped(heading, above, s.cite)
-    core = shaped or (_SAYS[s.source].format(cite=s.cite, x=matter) if matter and count_words(matter) <= 7 else '')
-    if not core or s.source != 'statute' and not _told(heading, s.text): return []
-    if 'defined' in core and not re.search(r'\b(?:means?|refers?|defined|(?:is|are) an?|includes?)\b', s.head): return []
-    return [(core, tidy(s.text), 'exception' if 'exception' in core else 'eligibility' if 'eligible' in core else 'overview')]
+    if s.kind != 'section' or s.source != 'statute' or not 0 < len(heading) <= 110 or count_words(s.text) < 12 or not _RULES.search(s.text): return []
+    if re.search(r'["[?:;]|\d$|, (?!\w+,|and\b|or\b)|\bdescribed$|\bexamples?\b', heading) or _JOINED.match(s.text): return []
+    matter = _matter(heading)
+    core = _shaped(heading, above) or (f'what does {s.cite} say about {matter}' if matter else '')
+    return [(core, tidy(s.text), 'exception' if 'exception' in core else 'overview')] if core else []
 
 # %% ../nbs/01i_headings.ipynb #headings-provision-rule
-_RULES = re.compile(r'\b(?:shall|may|must|means|includes|appl(?:y|ies)|(?:is|are) (?:not |un|in)?(?:in|author|elig|admiss|deport|consid|deemed))')
-
 def provision_rule(
     s: Statement, # All that stands at a place with a number of its own
     clause: Clause | None, # Not used
 ) -> Found: # 'what does 8 U.S.C. 1229b(a) provide'
     "Ask for the place of `s` by its citation where its heading asks for nothing; there is no need of a `clause`."
-    if s.kind not in ('section', 'provision') or s.source not in _SAYS or section_rule(s, clause) or not 15 <= count_words(s.text): return []
+    if s.kind not in ('section', 'provision') or s.source not in ('statute', 'policy_manual') or section_rule(s, clause) or not 15 <= count_words(s.text): return []
     if not _RULES.search(s.text) or _JOINED.match(s.text) or s.source == 'policy_manual' and (not s.place or not s.whole): return []
     return [(f'what does {s.cite} provide', tidy(s.text), 'overview')]
 

@@ -184,16 +184,17 @@ def _under(doc, i, own):
 # %% ../nbs/01f_statements.ipynb #statements-section
 def _section(doc, i, common):
     "All that stands under the heading before the paragraph at `i`, or at its own place where it has no heading, if it makes a short and whole answer."
-    headed = doc.paragraphs[i - 1]['kind'] == 'heading'
-    run = _under(doc, i, doc.paragraphs[i - headed]['id'].split('#')[0])
+    opens = doc.paragraphs[i - (doc.paragraphs[i - 1]['kind'] == 'heading')]
+    place, headed, whole = opens['id'].split('#')[0], opens['kind'] == 'heading', '#' not in opens['id']
+    run = _under(doc, i, place)
     if not run or count_words(*(doc.text[p['start']:p['end']] for p in run)) > _LONGEST: return
-    said = [re.sub(r'^[-•◦▪]\s+', '', _said(doc.text[p['start']:p['end']], p['id'].split('#')[0])) for p in run]
-    begin = (BULLET.match(said[0]) or re.match('', '')).end()
-    first = said[0][begin:]
+    cites = [p['id'].split('#')[0] for p in run]
+    said = [re.sub(r'^[-•◦▪]\s+', '', _said(doc.text[p['start']:p['end']], cite)) for p, cite in zip(run, cites)]
+    first, label = BULLET.sub('', said[0], count=1), BULLET.match(doc.text[run[0]['start']:run[0]['end']])
     if not first or _LEANS.match(first) or _JOINS.match(first) or not re.match(r'[A-Z"]', first) or not ENDS.search(said[-1]): return
-    label = BULLET.match(doc.text[run[0]['start']:run[0]['end']])
-    yield Statement(' '.join([first, *said[1:]]), first[slice(*split_sentences(first)[0])], run[0]['start'] + (label.end() if label else 0),
-        run[-1]['end'], run[0]['id'].split('#')[0] if len(run) == 1 else doc.paragraphs[i - headed]['id'].split('#')[0], kind='section' if headed else 'provision', whole='#' not in doc.paragraphs[i - headed]['id'], **common)
+    if len(run) > 1 and cites[0] != place: label = None # The first of a list keeps its number
+    yield Statement(' '.join([first if label else said[0], *said[1:]]), first[slice(*split_sentences(first)[0])], run[0]['start'] + (label.end() if label else 0),
+        run[-1]['end'], cites[0] if len(run) == 1 else place, kind='section' if headed else 'provision', whole=whole, **common)
 
 # %% ../nbs/01f_statements.ipynb #statements-rows
 def _rows(doc, para, common):

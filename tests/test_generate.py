@@ -144,10 +144,10 @@ def test_limits_hold():
 
 
 def test_a_form_is_asked_in_the_first_person():
-    form = document([(', Lost Cards', 'heading', 'Lost Cards'), (', Lost Cards#1', 'text', 'If your card was stolen, submit a police report with this application. '
+    form = document([(', Lost Cards', 'heading', 'Lost Cards'), (', Lost Cards#1', 'text', 'You must submit a police report with this application within 30 days of the theft of your card. '
         'We may reject your application without one.')], 'Form I-90 Instructions', 'form_instructions', title='Form I-90 Instructions')
-    pair = next(p for p in generate_rules(form) if p.rule == 'order')
-    assert 'what should I submit if my card was stolen' in pair.question and 'Form I-90' in pair.question
+    pair = next(p for p in generate_rules(form) if p.rule == 'permission')
+    assert 'must I submit a police report' in pair.question and 'theft of my card' in pair.question and 'Form I-90' in pair.question
     assert 'with Form I-90' in pair.answer and pair.generation_mode == 'form'
     assert all('We ' not in p.answer for p in generate_rules(form))
 
