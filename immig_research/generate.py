@@ -50,6 +50,7 @@ def _unnamed(subject, s):
 # %% ../nbs/01b_generate.ipynb #generate-candidates
 def _candidates(s):
     "Core question, answer, answer type and rule for everything that the rules make of a statement."
+    if s.source == 'policy_manual' and not s.place: return # A chapter without the names of its volume and part
     imperative = bool(s.name) and bool(re.match(ORDERS, s.head, re.I))
     clause = None if s.kind in ('row', 'opening', 'section', 'provision') or imperative else main_clause(s.head)
     if clause and (re.fullmatch('(?:it|they|he|she|he or she|this|these|those|such|both|all|each)', clause.subject, re.I) or _unnamed(clause.subject, s)): clause = None

@@ -74,7 +74,7 @@ def condition_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what condition must be met before ... may ...', and for a list 'under what conditions is ...'
     "Ask for the condition without which the `clause` of `s` does not hold; one that is merely enough is no answer to 'when'."
-    split = _conditional(s, clause) if clause and s.source != 'policy_manual' and not re.match(r'(?:Nothing|Neither|None)\b', clause.subject) else None
+    split = _conditional(s, clause) if clause and not s.name and s.source != 'policy_manual' and not re.match(r'(?:Nothing|Neither|None)\b', clause.subject) else None
     if not split or clause.rest.startswith(',') or re.search(r'\b(?:but|described in)\b', split[0]): return []
     before, word, condition = split
     if word == 'if' and re.search(r'\b(?:where|as stated)\b', before) or re.search(r',[^,]*$', before) and re.match('if', word) and s.kind != 'list': return []
@@ -240,7 +240,7 @@ def who_rule(
     if clause.aux in ('was', 'were', 'has', 'have') or agent and clause.aux in ('does', 'do') or not agent and (not is_person(subject)
     or count_words(subject) < 4):
         return []
-    if re.fullmatch(r'(?:the |an? )?(?:USCIS(?: officers?)?|officers?|(?:Under )?Secretary|Commissioner|Director|Administrator|Service|court|judge)', subject, re.I) or 'delegate' in rest: return []
+    if re.fullmatch(r'(?:the |an? )?(?:USCIS(?: officers?)?|officers?|(?:Under )?Secretary|Commissioner|Director|Administrator|Service|court|judge)', subject, re.I) or 'delegate' in rest or 'described in' in subject: return []
     if re.match(r'(?:be )?(?:suspended|extended|limited|reduced|increased|subject|used|made|valid|available)\b', rest): return [] # Said of things
     if not agent and clause.aux not in ('must', 'shall', 'should') or re.match('some|most|many|other|another', subject, re.I): return [] # Others may, too
     if re.search(r'\b(?:' + '|'.join([*THIRD.values(), *THIRD]) + r')\b', _head_noun(subject)): return []
@@ -269,7 +269,7 @@ def duty_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what must ... do when ...'
     "Ask what the subject of the `clause` of `s` must, should or may do in a case that it names."
-    if not clause or clause.negative or s.source == 'policy_manual' or clause.aux not in ('must', 'shall', 'should', 'will') or re.match(r'(?:be|have)\b', clause.rest): return []
+    if not clause or clause.negative or s.name or s.source == 'policy_manual' or clause.aux not in ('must', 'shall', 'should', 'will') or re.match(r'(?:be|have)\b', clause.rest): return []
     subject, aux, agent = lower_first(clause.subject), clause.aux.replace('shall', 'must'), is_agent(clause.subject)
     if not agent and (not is_person(subject) or aux == 'will'): return []
     if re.search(r', (?:in|after|upon|with|through|under|as) [^,]*$', subject): subject += ','
@@ -339,6 +339,7 @@ def permission_rule(
 ) -> Found: # 'may ...', with an answer that begins with Yes or No
     "Ask whether something is allowed, required or so, where the `clause` of `s` says it without a condition."
     if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or is_nought(clause.subject) or clause.negative and re.search(r'\b(?:who|that|which)\b[^,]* not\b', s.head) or _ADMONISHES.search(s.head): return []
+    if s.source == 'statute' and not clause.negative and clause.aux not in ('is', 'are'): return [] # A duty of the law is asked for by who and what
     if re.match('(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
     if re.search(r'\b(?:either|never|because|certain|be able)\b|, and there\b|\band (?:an?|the) (?:applicant|officer|alien|petitioner|person|requestor|beneficiary)\b', s.head, re.I) or not clause.negative and _STATES.match(f'{clause.aux} {clause.rest}'): return [] # Its yes or no would say too much
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []

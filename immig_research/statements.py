@@ -182,12 +182,18 @@ def _under(doc, i, own):
     return [] if goes_on or deeper or any(p['kind'] != 'text' for p in run) else run
 
 # %% ../nbs/01f_statements.ipynb #statements-section
+def _is_item(doc, i, place):
+    "Whether a place of the Code goes on from words over it that end no sentence."
+    over = place.rpartition('(')[0]
+    above = [p for p in doc.paragraphs[:i] if p['kind'] == 'text' and p['id'].split('#')[0] == over] if doc.source_type == 'statute' else []
+    return bool(above) and not ENDS.search(doc.text[above[-1]['start']:above[-1]['end']].rstrip())
+
 def _section(doc, i, common):
     "All that stands under the heading before the paragraph at `i`, or at its own place where it has no heading, if it makes a short and whole answer."
     opens = doc.paragraphs[i - (doc.paragraphs[i - 1]['kind'] == 'heading')]
     place, headed, whole = opens['id'].split('#')[0], opens['kind'] == 'heading', '#' not in opens['id']
     run = _under(doc, i, place)
-    if not run or count_words(*(doc.text[p['start']:p['end']] for p in run)) > _LONGEST: return
+    if not run or _is_item(doc, i, place) or count_words(*(doc.text[p['start']:p['end']] for p in run)) > _LONGEST: return
     cites = [p['id'].split('#')[0] for p in run]
     said = [re.sub(r'^[-•◦▪]\s+', '', _said(doc.text[p['start']:p['end']], cite)) for p, cite in zip(run, cites)]
     first, label = BULLET.sub('', said[0], count=1), BULLET.match(doc.text[run[0]['start']:run[0]['end']])
