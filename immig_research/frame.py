@@ -90,7 +90,7 @@ def _untold(core, *topics, share=0.5):
 
 def _narrow(topic):
     "A heading without the wider one in brackets."
-    return re.sub(r' \(.*\)$', '', topic)
+    return re.sub(r' \((?!\w{1,3}\)).*\)$', '', topic)
 
 # %% ../nbs/01j_frame.ipynb #frame-statute
 _MATTERS = ((1421, 1459, 'naturalization'), (1481, 1489, 'loss of nationality'), (1521, 1525, 'assistance to refugees'), (1531, 1537, 'removal of alien terrorists'),

@@ -135,8 +135,9 @@ def provision_rule(
 ) -> Found: # 'what does 8 U.S.C. 1229b(a) provide'
     "Ask for the place of `s` by its citation where its heading asks for nothing; there is no need of a `clause`."
     if s.kind not in ('section', 'provision') or s.source not in ('statute', 'policy_manual') or section_rule(s, clause) or not 15 <= count_words(s.text): return []
-    if not _RULES.search(s.text) or _JOINED.match(s.text) or s.source == 'policy_manual' and (not s.place or not s.whole): return []
-    return [(f'what does {s.cite} provide', tidy(s.text), 'overview')]
+    if not _RULES.search(s.text) or _JOINED.match(s.text) or s.source != 'statute' and re.search(r'["?]|\bexamples?\b', s.title, re.I): return []
+    core = f'what does {s.cite} provide' if s.whole else f'what does {s.cite} say under the heading "{s.title.strip(" .:")}"'
+    return [(core, tidy(s.text), 'overview')]
 
 # %% ../nbs/01i_headings.ipynb #headings-heading-rule
 def heading_rule(

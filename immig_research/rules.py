@@ -296,7 +296,7 @@ def evidence_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what may the evidence include', 'what must ... submit to show ...'
     "Ask what documents or evidence the `clause` of `s` calls for."
-    if not clause or clause.negative or s.name: return [] # A form asks several kinds of filers for several things
+    if not clause or clause.negative or s.name or s.source == 'policy_manual': return [] # A form asks several kinds of filers for several things
     subject, person = lower_first(clause.subject), is_person(clause.subject)
     vague = re.search(r'\b(?:this|these|those|such|other)\b', subject)
     if re.match(r'include\b', clause.rest) and (s.kind == 'list' or ',' in clause.rest.replace('but are not limited to,', '').replace('but not limited to,', '').strip(',')) and not (person or is_agent(clause.subject) or vague) and fits(subject, 2, 25):
@@ -339,7 +339,7 @@ def permission_rule(
 ) -> Found: # 'may ...', with an answer that begins with Yes or No
     "Ask whether something is allowed, required or so, where the `clause` of `s` says it without a condition."
     if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or is_nought(clause.subject) or clause.negative and re.search(r'\b(?:who|that|which)\b[^,]* not\b', s.head) or _ADMONISHES.search(s.head): return []
-    if s.source == 'statute' and not clause.negative and clause.aux not in ('is', 'are'): return [] # A duty of the law is asked for by who and what
+    if s.source in ('statute', 'policy_manual') and not clause.negative and not clause.lead: return [] # What it lays down, a question by citation asks for
     if re.match('(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
     if re.search(r'\b(?:either|never|because|certain|be able)\b|, and there\b|\band (?:an?|the) (?:applicant|officer|alien|petitioner|person|requestor|beneficiary)\b', s.head, re.I) or not clause.negative and _STATES.match(f'{clause.aux} {clause.rest}'): return [] # Its yes or no would say too much
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []
