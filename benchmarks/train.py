@@ -137,7 +137,7 @@ def main():
     ap.add_argument('--child', nargs='+')
     ap.add_argument('--repeats', type=int, default=3)
     ap.add_argument('--pairs', type=int, default=128)
-    ap.add_argument('--systems', default='gemm,ours,trl,trl-16,seed-way')
+    ap.add_argument('--systems', default='gemm,ours,trl,trl-packed-512,seed-way')
     ap.add_argument('--search', action='store_true')
     ap.add_argument('--out', type=Path)
     args = ap.parse_args()
