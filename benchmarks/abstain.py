@@ -2,7 +2,7 @@
 
 `python benchmarks/abstain.py --corpus CORPUS` writes immig_research/data/abstainer.json (with vectors, and for words alone) and
 benchmarks/results/abstain.json: a cross-validated table (a voice is never on both sides), and the development part of the written set.
-`--test` adds the questions that were kept back from the new ones; the test part of the written set is asked by benchmarks/answers.py.
+`--test` adds the questions that were kept back, of the new ones and of the written set.
 """
 import argparse
 import json
@@ -34,7 +34,7 @@ def crossed_table(evidence, crossed, rows, threshold):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--corpus', required=True)
-    parser.add_argument('--test', action='store_true', help='also ask the new questions that were kept back')
+    parser.add_argument('--test', action='store_true', help='also ask the questions that were kept back')
     args = parser.parse_args()
     rows, models, tables = read_taught(), {}, []
     for name in ('words_alone', 'with_vectors'):
@@ -42,11 +42,11 @@ def main():
         evidence = [weigh(index, r.question, search(index, r.question, 5)) for r in rows]
         models[name], crossed = teach_abstainer(evidence, rows)
         tables += [dict(weights=name, **row) for row in crossed_table(evidence, crossed, rows, models[name]['threshold'])]
-        for part, written in [('dev', True)] + [('test', False)] * args.test:
+        for part, written in [('dev', True)] + [('test', False), ('test', True)] * args.test:
             asked = [r for r in read_taught([part], written) if r.voice.startswith('written') == written]
             found = measure_traps(index, [r for r in asked if r.trap], [r.question for r in asked if not r.trap], models[name])
-            tables += [dict(weights=name, part='written, dev' if written else 'new, test', **row) for row in found[['kind', 'n', 'seen']].to_dict('records')]
-        print(*tables[-24:], sep='\n', flush=True)
+            tables += [dict(weights=name, part=f'{"written" if written else "new"}, {part}', **row) for row in found[['kind', 'n', 'seen']].to_dict('records')]
+        print(*(row for row in tables if row['weights'] == name), sep='\n', flush=True)
     (ROOT/'immig_research'/'data'/'abstainer.json').write_text(json.dumps(models, separators=(',', ':')).replace('},"', '},\n"') + '\n')
     result = dict(name='abstain', date=date.today().isoformat(), commit=commit(), machine=machine(), versions=versions('bm25s', 'torch', 'transformers'),
         taught=dict(traps=sum(bool(r.trap) for r in rows), answerable=sum(not r.trap for r in rows)), seen=tables)
