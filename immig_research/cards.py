@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HOME', 'BASES', 'Figures', 'render_card', 'dataset_facts', 'size_category', 'dataset_metadata', 'front_matter',
-           'dataset_card', 'base_of', 'result_facts', 'model_facts', 'model_index', 'eval_results', 'model_card',
-           'croissant']
+           'dataset_card', 'write_card', 'base_of', 'result_facts', 'model_facts', 'model_index', 'eval_results',
+           'model_card', 'croissant']
 
 # %% ../nbs/05g_cards.ipynb #cards-imports
 import json
@@ -17,10 +17,10 @@ from pathlib import Path
 import jinja2
 
 from .published import PUBLISHED
-from .records import BadInput, read_jsonl, sha256_file
+from .records import BadInput, read_jsonl, sha256_file, write_atomic
 from .report import number, reading
 from .tables import all_tables, read_cells
-from .taxonomy import SUBDOMAINS, subdomain_of
+from .taxonomy import OWN, SUBDOMAINS, subdomain_of
 
 # %% ../nbs/05g_cards.ipynb #cards-figures
 class Figures:
@@ -69,9 +69,13 @@ def render_card(
     return text, fig.printed
 
 # %% ../nbs/05g_cards.ipynb #cards-counts
+def _subject():
+    "What another field than immigration law is about, by its taxonomy; None for immigration law."
+    return ', '.join(s for s in SUBDOMAINS if s != 'general') if OWN else None
+
 def _published_pairs():
-    "Subdomain -> pairs of the published dataset."
-    return {row['subdomain']: row['train'] + row['eval'] for row in PUBLISHED['dataset']}
+    "Subdomain -> pairs of the published dataset, which is of immigration law."
+    return {} if OWN else {row['subdomain']: row['train'] + row['eval'] for row in PUBLISHED['dataset']}
 
 def _by_subdomain(train, evaluation):
     "Rows of the card's table of subdomains."
@@ -123,7 +127,7 @@ def dataset_facts(
     count = lambda column, value: sum(r.get(column) == value for r in rows)
     used = [dataset/name for name in ('train.jsonl', 'eval.jsonl', 'certificate.json')]
     return dict(
-        pairs=len(rows), train=len(train), eval=len(evaluation), documents=len(documents) or None,
+        field=_subject(), pairs=len(rows), train=len(train), eval=len(evaluation), documents=len(documents) or None,
         words=sum(len(d['text'].split()) for d in documents) or None, paraphrases=count('extraction_type', 'paraphrase'),
         time_sensitive=count('time_sensitive', True), reviewed=count('review_status', 'reviewed'), repaired=count('span_status', 'repaired'),
         subdomains=_by_subdomain(train, evaluation), sources=_sources(rows), kinds=_kinds(rows), certificate=_certificate(dataset),
@@ -139,16 +143,24 @@ def size_category(
     return next((name for limit, name in _SIZES if rows < limit), '1M<n<10M')
 
 # %% ../nbs/05g_cards.ipynb #cards-dataset-meta
+def _configs(facts, folder):
+    "Where the rows are: Parquet files as published, or the two files of a built folder."
+    place = '{}.jsonl' if folder else 'qa/{}.parquet'
+    configs = [dict(config_name='qa', default=True, data_files=[dict(split=s, path=place.format(s)) for s in ('train', 'eval')])]
+    if facts['documents'] and not folder: configs.append(dict(config_name='corpus', data_files=[dict(split='train', path='corpus/train.parquet')]))
+    return configs
+
 def dataset_metadata(
     facts:dict, # From `dataset_facts`
     name:str, # A short name
+    *,
+    folder:bool=False, # As for `dataset_card`
 ) -> dict: # The front matter of a dataset card
-    "What the Hub reads about the dataset `name` of `facts`: configs, licence, language, size."
-    configs = [dict(config_name='qa', default=True, data_files=[dict(split=s, path=f'qa/{s}.parquet') for s in ('train', 'eval')])]
-    if facts['documents']: configs.append(dict(config_name='corpus', data_files=[dict(split='train', path='corpus/train.parquet')]))
+    "What `load_dataset` and the Hub read about the dataset `name` of `facts`, published or in its `folder`."
+    tags = ['grounded-qa'] if facts.get('field') else ['legal', 'immigration', 'grounded-qa']
     return dict(pretty_name=name, language=['en'], license='other', license_name='by-row', license_link='README.md',
-                task_categories=['question-answering', 'text-generation'], tags=['legal', 'immigration', 'grounded-qa'],
-                size_categories=[size_category(facts['pairs'])], configs=configs)
+                task_categories=['question-answering', 'text-generation'], tags=tags,
+                size_categories=[size_category(facts['pairs'])], configs=_configs(facts, folder))
 
 # %% ../nbs/05g_cards.ipynb #cards-front-matter
 def front_matter(
@@ -162,10 +174,22 @@ def front_matter(
 def dataset_card(
     facts:dict, # From `dataset_facts`
     name:str, # A short name
+    *,
+    folder:bool=False, # Of the folder that `build` writes, with train.jsonl and eval.jsonl, in place of what is published
 ) -> tuple: # The text of README.md, and its figures
-    "The data card of the dataset `name` of `facts`."
-    text, printed = render_card('dataset_card.md', facts, name=name)
-    return front_matter(dataset_metadata(facts, name)) + text, printed
+    "The data card of the dataset `name` of `facts`, published or in its `folder`."
+    text, printed = render_card('dataset_card.md', facts, name=name, folder=folder)
+    return front_matter(dataset_metadata(facts, name, folder=folder)) + text, printed
+
+# %% ../nbs/05g_cards.ipynb #cards-write-card
+def write_card(
+    dataset:str|Path, # A folder with train.jsonl and eval.jsonl
+    name:str='Questions and answers', # A short name
+) -> Path: # README.md
+    "Write the data card of `dataset` beside its rows under `name`."
+    path = Path(dataset)/'README.md'
+    write_atomic(path, dataset_card(dataset_facts(dataset), name, folder=True)[0])
+    return path
 
 # %% ../nbs/05g_cards.ipynb #cards-bases
 _LLAMA = 'Llama 3.2 is licensed under the Llama 3.2 Community License, Copyright © Meta Platforms, Inc. All Rights Reserved. Built with Llama.'
@@ -234,7 +258,7 @@ def model_facts(
     report, recipe = (json.loads((model/n).read_text(encoding='utf-8')) for n in ('report.json', 'recipe.json'))
     scores = result_facts(cells) if cells else dict(questions=None, judges=[], results=[], differences=[], flagged=False)
     used = _hashes(model/'report.json', model/'recipe.json', *([cells] if cells else []))
-    return dict(**_training(report, recipe), weights=weights, **scores, files=used)
+    return dict(field=_subject(), **_training(report, recipe), weights=weights, **scores, files=used)
 
 # %% ../nbs/05g_cards.ipynb #cards-eval-results
 def _scored(facts, system): return [r for r in facts['results'] if r['mean'] is not None and r['system'] == system]
@@ -246,7 +270,7 @@ def model_index(
 ) -> list: # `EvalResult`s of huggingface_hub
     "The scores of `system` in `facts` on `dataset` for the card's front matter."
     from huggingface_hub import EvalResult
-    about = dict(task_type='question-answering', dataset_type=dataset, dataset_name='U.S. immigration law questions', dataset_config='qa',
+    about = dict(task_type='question-answering', dataset_type=dataset, dataset_name=f'{facts.get("field") or "U.S. immigration law"} questions', dataset_config='qa',
                  dataset_split='eval')
     rows = []
     for r in _scored(facts, system):
@@ -282,7 +306,7 @@ def model_card(
     meta = ModelCardData(
         language='en', license=licence, base_model=hub_id if '/' in hub_id else None, datasets=[dataset] if dataset else None, model_name=name,
         library_name='peft' if facts['weights'] == 'adapter' else 'transformers', pipeline_tag='text-generation',
-        tags=['legal', 'immigration'], eval_results=model_index(facts, system, dataset) or None)
+        tags=['grounded-qa'] if facts.get('field') else ['legal', 'immigration'], eval_results=model_index(facts, system, dataset) or None)
     text, printed = render_card('model_card.md', facts, name=name, repo=repo, base=hub_id, licence_text=licence_text)
     return f'---\n{meta.to_yaml()}\n---\n\n{text}', printed
 
@@ -344,7 +368,7 @@ def croissant(
     address = f'https://huggingface.co/datasets/{repo}'
     return {
         '@context': _CONTEXT, '@type': 'sc:Dataset', 'name': name, 'conformsTo': 'http://mlcommons.org/croissant/1.0', 'url': address,
-        'description': 'Question-answer pairs on U.S. immigration law, each proven by a span of an official text, and those texts.',
+        'description': f'Question-answer pairs on {_subject() or "U.S. immigration law"}, each proven by a span of a text, and those texts.',
         'license': f'{address}#by-source-and-licence', 'datePublished': published, 'version': '1.0.0', 'citeAs': f'{name}, {HOME}',
-        'isLiveDataset': False, **_RAI, 'distribution': [_file_object(path, table) for path, table in tables.items()],
+        'isLiveDataset': False, **({} if OWN else _RAI), 'distribution': [_file_object(path, table) for path, table in tables.items()],
         'recordSet': [_record_set(path, table) for path, table in tables.items()]}

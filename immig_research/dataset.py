@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
+from .cards import write_card
 from .counts import counts_by, reason_kind, write_coverage
 from .filters import contradictions, near_doubles
 from .drafts import model_pairs
@@ -147,6 +148,7 @@ def build(
     for name, rows in dict(train=train, eval=held_out, rejects=rejects).items(): write_jsonl(out/f'{name}.jsonl', rows)
     write_atomic(out/'certificate.json', json.dumps(certificate, indent=1) + '\n')
     write_coverage(out, train, held_out, rejects)
+    write_card(out)
     if not certificate['holds']: raise RuntimeError(f"the split leaks, see {out/'certificate.json'}: {'; '.join(certificate['reasons'])}")
     return dict(pairs=len(pairs), train=len(train), eval=len(held_out), rejects=len(rejects), certificate=certificate['holds'],
                 by_subdomain={s: sum(p.immigration_subtopic == s for p in pairs) for s in SUBDOMAINS},

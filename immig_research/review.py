@@ -17,7 +17,8 @@ from pathlib import Path
 
 import jinja2
 
-from .counts import folder_card
+from .cards import write_card
+from .counts import write_coverage
 from .records import BadInput, QAPair, read_jsonl, write_atomic, write_jsonl
 from .split import certify
 from .store import sample_store
@@ -123,8 +124,11 @@ def take_verdicts(
 def _write_sides(folder, kept, gone, certificate):
     rejects = read_jsonl(folder/'rejects.jsonl') if (folder/'rejects.jsonl').is_file() else []
     for side, rows in kept.items(): write_jsonl(folder/f'{side}.jsonl', rows)
-    write_jsonl(folder/'rejects.jsonl', rejects + [g for g in gone if g not in rejects])
+    rejects += [g for g in gone if g not in rejects]
+    write_jsonl(folder/'rejects.jsonl', rejects)
     write_atomic(folder/'certificate.json', json.dumps(certificate, indent=1) + '\n')
+    write_coverage(folder, kept['train'], kept['eval'], rejects)
+    write_card(folder)
 
 # %% ../nbs/01o_review.ipynb #review-license
 def licenses_of(
@@ -136,7 +140,7 @@ def licenses_of(
 # %% ../nbs/01o_review.ipynb #review-export
 def export_rows(
     dataset: str | Path, # Folder with train.jsonl and eval.jsonl
-    out: str | Path, # Folder for the same two files; `load_dataset` of Hugging Face reads it
+    out: str | Path, # Folder for the same two files, their certificate and card; `load_dataset` of Hugging Face reads it
     licenses: Collection[str], # Licences to keep, as `licenses_of` names them
 ) -> dict: # train, eval, left_out by licence
     "Copy the rows of `dataset` whose licence is one of `licenses`."
@@ -146,5 +150,6 @@ def export_rows(
     if unknown or not licenses: raise BadInput(f'no rows under {", ".join(unknown) or "no licence at all"}; the dataset has {", ".join(known)}')
     kept = {s: [p for p in rows if (p.license or 'not stated') in set(licenses)] for s, rows in sides.items()}
     for side, rows in kept.items(): write_jsonl(Path(out)/f'{side}.jsonl', rows)
-    write_atomic(Path(out)/'README.md', folder_card(kept['train'], kept['eval']))
+    write_atomic(Path(out)/'certificate.json', json.dumps(certify(kept['train'], kept['eval']), indent=1) + '\n')
+    write_card(out)
     return dict({s: len(rows) for s, rows in kept.items()}, left_out={k: n for k, n in known.items() if k not in set(licenses)})

@@ -59,7 +59,9 @@ def test_another_field_has_its_own_parts(tmp_path):
     page = (tmp_path/'run'/'tables.md').read_text()
     assert '| berths' in page and '| fishing' in page and 'nan' not in page.split('## Published')[0]
     do(*immig, 'publish', 'dataset', '--repo', 'me/harbour-rules', '--source', 'dataset', '--corpus', 'corpus', '--out', 'hub', '--dry-run')
-    assert '| berths |' in (tmp_path/'hub'/'README.md').read_text()
+    card, built = ((tmp_path/folder/'README.md').read_text() for folder in ('hub', 'dataset'))
+    assert '| berths |' in card and '| berths |' in built and 'train.jsonl' in built
+    for text in (card, built, (tmp_path/'hub'/'croissant.json').read_text()): assert 'mmigration law' not in text and 'published dataset' not in text
 
 
 @pytest.mark.slow

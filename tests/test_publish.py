@@ -3,14 +3,14 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import made_benchmark as made
 import pytest
 import yaml
 from hub_stand_in import Hub
 
-from immig_research.cards import Figures, dataset_card, dataset_facts
+from immig_research.cards import Figures, dataset_card, dataset_facts, write_card
 from immig_research.publish import (
     check_croissant,
     clear_folder,
@@ -190,6 +190,34 @@ def test_a_card_changes_with_its_facts(built):
     card, _ = dataset_card(facts, 'x')
     changed, _ = dataset_card({**facts, 'train': 12345, 'certificate': {**facts['certificate'], 'holds': False}}, 'x')
     assert '| train | 80 |' in card and '| train | 12,345 |' in changed and 'does NOT hold' in changed and '0.43' in card
+
+
+@pytest.mark.parametrize('folder', [False, True])
+def test_a_card_says_what_is_there(built, folder):
+    "A built folder's card and the published one are one text; each names the files that stand beside it, and every column."
+    card, _ = dataset_card(dataset_facts(built, None if folder else built), 'x', folder=folder)
+    files = yaml.safe_load(card.split('---\n')[1])['configs']
+    assert [c['config_name'] for c in files] == (['qa'] if folder else ['qa', 'corpus'])
+    assert files[0]['data_files'][0]['path'] == ('train.jsonl' if folder else 'qa/train.parquet')
+    assert ('figures.json' in card) == ('croissant.json' in card) == ('`corpus`' in card) == (not folder)
+    named = set(re.findall(r'`(\w+)`', card.split('## Columns')[1].split('## Uses')[0]))
+    assert {f.name for f in fields(QAPair)} <= named and (folder or {f.name for f in fields(Document)} <= named)
+
+
+def test_the_card_of_a_folder_is_read_by_load_dataset(tmp_path, built):
+    datasets = pytest.importorskip('datasets')
+    for side in ('train', 'eval'): write_atomic(tmp_path/f'{side}.jsonl', (built/f'{side}.jsonl').read_bytes())
+    write_jsonl(tmp_path/'rejects.jsonl', [dict(reason='other columns')])
+    write_card(tmp_path)
+    rows = datasets.load_dataset(str(tmp_path), cache_dir=str(tmp_path/'cache'))
+    assert {side: len(part) for side, part in rows.items()} == dict(train=80, eval=21)
+
+
+def test_the_cards_command_is_one(tmp_path, trained):
+    from immig_research.cli import parser_of
+    prepare_model(trained, tmp_path/'out', 'owner/tuned')
+    words = re.search(r'^immig (.+)$', (tmp_path/'out'/'README.md').read_text(), re.M)[1].split()
+    assert parser_of(words[0]).parse_args(words[1:]).model == 'owner/tuned'
 
 
 def test_croissant_is_valid_and_reads_the_rows(tmp_path, built):
