@@ -12,7 +12,10 @@ from pathlib import Path
 
 from bench import write_result
 
+from immig_research.estimate import wilson
+
 ROWS = Path(__file__).resolve().parent/'readings.jsonl'
+EASY = ('statistics', 'form_index', 'civics_test') # Nearly never refused, so their share moves the total
 
 
 def accepted(rows): return sum(r['ok'] for r in rows)
@@ -21,12 +24,14 @@ def accepted(rows): return sum(r['ok'] for r in rows)
 def of_round(rows, number):
     "The rows of the result for one round: all pairs, and those of each source."
     mine = [r for r in rows if r['round'] == number]
-    groups = {'all': mine} | {s: [r for r in mine if r['source'] == s] for s in dict.fromkeys(sorted(r['source'] for r in mine))}
+    groups = {'all': mine, 'all but figures and lists': [r for r in mine if r['source'] not in EASY]}
+    groups |= {s: [r for r in mine if r['source'] == s] for s in sorted({r['source'] for r in mine})}
+    read, good = Counter(r['reader'] for r in mine), Counter(r['reader'] for r in mine if r['ok'])
     faults = Counter(r['fault'] for r in mine if not r['ok'])
-    readers = [accepted(v) for v in ([r for r in mine if r['reader'] == k] for k in sorted({r['reader'] for r in mine}))]
     for name, some in groups.items():
-        more = dict(faults=dict(faults.most_common()), by_reader=readers) if name == 'all' else {}
-        yield dict(system=f'rules, round {number}', what=name, metric='accepted', value=round(accepted(some) / len(some), 3), unit='share', n=len(some), **more)
+        share = wilson(accepted(some), len(some))
+        more = dict(by_reader=', '.join(f'{good[k]} of {read[k]}' for k in sorted(read)), **faults) if name == 'all' else {}
+        yield dict(system=f'rules, round {number}', what=name, metric='accepted', value=round(share.mean, 3), low=round(share.low, 3), high=round(share.high, 3), unit='share', n=len(some), **more)
 
 
 def main():

@@ -15,7 +15,7 @@ from .clauses import is_agent, is_person, main_clause
 from .figures import ask_civics, ask_figures, ask_forms
 from .filters import fault
 from .frame import frame, plain_words
-from .headings import ORDERS, heading_rule, list_rule, provision_rule, section_rule
+from .headings import heading_rule, list_rule, provision_rule, section_rule
 from .holdings import ask_holdings
 from .records import Document, QAPair, content_hash
 from .rules import (
@@ -28,6 +28,10 @@ from .wording import any_of, fold, lower_first, stems_of
 # %% ../nbs/01b_generate.ipynb #generate-rules
 RULES = (heading_rule, section_rule, provision_rule, definition_rule, fee_rule, list_rule, deadline_rule, age_rule, number_rule,
     exemption_rule, reason_rule, condition_rule, consequence_rule, evidence_rule, duty_rule, who_rule, permission_rule)
+_BY_PLACE = ('section', 'provision') # Kinds of statement that are asked for as a whole
+_ORDERS = re.compile('(?:please )?(?:' + any_of('''submit|provide|include|file|attach|type|enter|select|list|write|use|complete|check|mail|send|sign|
+    indicate|review|read|keep|do not|explain|answer|contact|call|visit|notify|describe|leave|print|refer|see|request|follow|add|skip|
+    go|make|ensure|bring|report|give|mark|place|identify''') + r')\b', re.I) # How a form speaks to its reader
 _WHOLE = (heading_rule, section_rule, provision_rule) # For what is asked by its heading or its number
 
 # %% ../nbs/01b_generate.ipynb #generate-in-case
@@ -51,10 +55,10 @@ def _unnamed(subject, s):
 def _candidates(s):
     "Core question, answer, answer type and rule for everything that the rules make of a statement."
     if s.source == 'policy_manual' and not s.place: return # A chapter without the names of its volume and part
-    imperative = bool(s.name) and bool(re.match(ORDERS, s.head, re.I))
-    clause = None if s.kind in ('row', 'opening', 'section', 'provision') or imperative else main_clause(s.head)
+    imperative = bool(s.name) and bool(_ORDERS.match(s.head))
+    clause = None if s.kind in _BY_PLACE or imperative else main_clause(s.head)
     if clause and (re.fullmatch('(?:it|they|he|she|he or she|this|these|those|such|both|all|each)', clause.subject, re.I) or _unnamed(clause.subject, s)): clause = None
-    for rule in _WHOLE if s.kind in ('opening', 'section', 'provision') else RULES:
+    for rule in _WHOLE if s.kind in _BY_PLACE else RULES:
         for core, answer, kind in rule(s, clause):
             if (asked := _in_case(core, clause, rule)): yield (asked, answer, kind), rule.__name__.removesuffix('_rule')
 
@@ -71,8 +75,8 @@ def ask_rules(
     mode = _MODES.get(doc.source_type, 'rule')
     for _, here in groupby(statements(doc), key=lambda s: s.start):
         drafts = [Draft(s, plain_words(frame(core, s)), answer, kind, rule, mode) for s in here for (core, answer, kind), rule in _candidates(s)]
-        said = {_bare(d.answer) for d in drafts if d.rule not in ('section', 'provision') and not fault(d.question, d.answer, d.statement)}
-        yield from (d for d in drafts if d.rule not in ('section', 'provision') or _bare(d.answer) not in said)
+        said = {_bare(d.answer) for d in drafts if d.rule not in _BY_PLACE and not fault(d.question, d.answer, d.statement)}
+        yield from (d for d in drafts if d.rule not in _BY_PLACE or _bare(d.answer) not in said)
 
 # %% ../nbs/01b_generate.ipynb #generate-askers
 ASKERS = dict(statute=ask_rules, regulation=ask_rules, policy_manual=ask_rules, policy_alert=ask_rules, form_instructions=ask_rules, form_page=ask_rules,
@@ -121,10 +125,10 @@ def generate_rules(
     for d in ASKERS.get(doc.source_type, ask_rules)(doc):
         s = d.statement
         own, place = (s.start, s.end, s.kind), (s.start, s.end if s.kind == 'row' else 0)
-        most = per_place if s.kind == 'row' else per_statement
-        if made[own] >= most or count[place] >= per_place or d.rule == 'permission' and (made[own] or yes_no[s.cite, s.source == 'statute' or s.start // 600]): continue
+        most, here = per_place if s.kind == 'row' else per_statement, (s.cite, s.source == 'statute' or s.start // 600)
+        if made[own] >= most or count[place] >= per_place or d.rule == 'permission' and (made[own] or yes_no[here]): continue
         reason = fault(d.question, d.answer, s) or ('asked already' if d.question in asked else '')
         if reason and rejects is not None: rejects.append(dict(doc_id=doc.doc_id, start=s.start, end=s.end, rule=d.rule, reason=reason, question=d.question))
         if reason: continue
-        asked.add(d.question); made[own] += 1; count[place] += 1; yes_no[s.cite, s.source == 'statute' or s.start // 600] += d.rule == 'permission'
+        asked.add(d.question); made[own] += 1; count[place] += 1; yes_no[here] += d.rule == 'permission'
         yield _pair(doc, chunks, d)

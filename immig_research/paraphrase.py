@@ -13,38 +13,40 @@ from functools import lru_cache
 
 from .citations import usc_to_ina
 from .clauses import pick
-from .filters import fault
+from .filters import LONGEST, fault
 from .records import BadInput, QAPair, content_hash
 from .statements import Statement, count_words
 from .wording import lower_first, split_sentences, upper_first
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-words
-_SAID = (('prior to', 'before'), ('in order to', 'to'), ('pursuant to', 'under'), ('subsequent to', 'after'), ('regarding', 'about'), ('commence', 'begin'), ('commences', 'begins'),
-    ('demonstrate', 'show'), ('demonstrates', 'shows'), ('[Aa]n alien(?! (?:regis|relat|fianc|smugg|work|labor|child|crew|enem|invest|file|numb|terror))', 'a noncitizen'),
-    ('(?<!illegal )(?<!unaccompanied )alien(s?)(?! (?:regis|relat|fianc|smugg|work|labor|child|crew|enem|invest|file|numb|terror))', r'noncitizen\1')) # Safe anywhere; no term of art among them
-_PLAIN = tuple((re.compile(rf'\b{said}\b'), plain) for said, plain in _SAID)
+_TERM_OF_ART = '(?! (?:regis|relat|fianc|smugg|work|labor|child|crew|enem|invest|file|numb|terror))'
+_SAID = (('prior to', 'before'), ('in order to', 'to'), ('pursuant to', 'under'), ('subsequent to', 'after'), ('regarding', 'about'), ('commence', 'begin'),
+    ('commences', 'begins'), ('demonstrate', 'show'), ('demonstrates', 'shows')) # Safe anywhere; no term of art among them
+_ALIENS = ((f'an alien{_TERM_OF_ART}', 'a noncitizen'), (f'An alien{_TERM_OF_ART}', 'A noncitizen'), (f'Alien(s?){_TERM_OF_ART}', r'Noncitizen\1'),
+    (f'(?<!illegal )(?<!unaccompanied )alien(s?){_TERM_OF_ART}', r'noncitizen\1')) # Not where nationals are spoken of, who are no citizens and no aliens
+_PLAIN, _PLAIN_ALIENS = (tuple((re.compile(rf'\b{said}\b'), plain) for said, plain in words) for words in (_SAID, _ALIENS))
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-plainer
-def _swap(text, words):
-    "`text` with every word of a list replaced, outside of quotation marks and titles."
+def _swap(text):
+    "`text` with every stiff word replaced, outside of quotation marks and titles."
     parts = re.split(r'("[^"]*"|(?:Form|Matter of|Application|Petition) [A-Z][^,;.?]*)', text)
     for i in range(0, len(parts), 2):
-        for pattern, plain in words: parts[i] = pattern.sub(plain, parts[i])
+        for pattern, plain in (*_PLAIN, *(() if re.search(r'\bnationals?\b', text, re.I) else _PLAIN_ALIENS)): parts[i] = pattern.sub(plain, parts[i])
     return re.sub(r'^((?:Yes|No)\. )(\w)', lambda m: m[1] + m[2].upper(), upper_first(''.join(parts)))
 
 def plainer(
     question: str, # A question
 ) -> str: # The same in plain words; unchanged where it has none of the terms
-    "Put the terms of art of `question` into plain words."
-    said = _swap(question, _PLAIN)
-    return said if said.count('(') == said.count(')') and not re.search(r'\(\w+\) \(|green card holders? \(green', said) else question
+    "Put stiff words of `question` into plain ones."
+    said = _swap(question)
+    return said if said.count('(') == said.count(')') and not re.search(r'\(\w+\) \(', said) else question
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-answer
 def gentle(
     answer: str, # An answer that quotes its source
 ) -> str: # The same facts in the same order
     "Put words of `answer` that carry no fact into plainer ones."
-    return _swap(answer, _PLAIN)
+    return _swap(answer)
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-act
 _CITED = re.compile(r'8 U\.S\.C\. \d+[a-z]?(?:-\d+)?(?:\(\w{1,5}\))*')
@@ -69,15 +71,15 @@ def by_the_act(
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-turns
 _LAW, _ON = r'(8 U\.S\.C\. [^ ,:]+)(?: \(((?:[^()]|\([^()]*\))+)\))?', r'((?: on [^?]{3,90}?)?(?: \((?:[^()]|\([^()]*\))+\))?)'
 _FORM = r'((?:Part \d+ of )?Form [\w-]+(?: Supplement \w)?(?: \((?:[^()]|\([^()]*\))+\))?)'
+_MANUAL = r'(\d+ USCIS-PM [\w.()]+)((?: \((?:[^()]|\([^()]*\))+\))?)'
 _TURNS = tuple((re.compile(pattern), said) for pattern, said in (
     (rf'(?:Under|According to) {_LAW}, what does the term ("[^"]+") mean\?', r'How is {3} defined in {1}?'),
     (rf'Under U\.S\. immigration law \((8 U\.S\.C\. [^ ,:]+)(?:: ([^?]+?))?\), (.+)\?', r'According to {1}{2:in}, {3}?'),
     (rf'What does {_LAW} say about (.+)\?', r'Can you tell me what {1}{2:in} says about {3}?'), (rf'What does {_LAW} say about (.+)\?', r'What does the statute say about {3} in {1}{2:in}?'), (rf'What does {_LAW} provide\?', r'Can you tell me what {1}{2:in} provides?'), (rf'What does {_LAW} provide\?', r'What is the rule in {1}{2:in}?'),
-    (r'What does (\d+ USCIS-PM [\w.()]+)((?: \((?:[^()]|\([^()]*\))+\))?) provide\?', r'What does the USCIS Policy Manual say at {1}{2}?'), (r'What does (\d+ USCIS-PM [\w.()]+)((?: \((?:[^()]|\([^()]*\))+\))?) provide\?', r'Can you tell me what {1}{2} says?'),
-    (r'What does (\d+ USCIS-PM [\w.()]+)((?: \((?:[^()]|\([^()]*\))+\))?) say under the heading ("[^"]+")\?', r'Under the heading {3}, what does the USCIS Policy Manual say at {1}{2}?'), (r'What does (\d+ USCIS-PM [\w.()]+)((?: \((?:[^()]|\([^()]*\))+\))?) say under the heading ("[^"]+")\?', r'Can you tell me what stands under {3} in {1}{2}?'),
+    (rf'What does {_MANUAL} provide\?', r'What does the USCIS Policy Manual say at {1}{2}?'), (rf'What does {_MANUAL} provide\?', r'Can you tell me what {1}{2} says?'),
+    (rf'What does {_MANUAL} say under the heading ("[^"]+")\?', r'Under the heading {3}, what does the USCIS Policy Manual say at {1}{2}?'), (rf'What does {_MANUAL} say under the heading ("[^"]+")\?', r'Can you tell me what stands under {3} in {1}{2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])(.+)\?', r'Going by USCIS guidance{1}, {2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])((?!.*(?: (?:if|when|where|on|under) |according to|guidance)).+)\?', r'{2:upper}, according to USCIS guidance{1}?'),
-    (rf'For {_FORM}, what (happens|must I do|should I do) ((?:if|when|once|after) .+)\?', r'{3:upper}, what {2} for {1}?'), (rf'For {_FORM}, (.+)\?', r'I am filling out {1}: {2}?'),
     (r'How many (.+) were there in (.+)\?', r'Could you tell me how many {1} there were in {2}?'), (r'What was the number of (.+) in (.+?)\?', r'How many {1} were counted in {2}?'),
     (r'How many (.+) were recorded (.+)\?', r'What is the official number of {1} {2}?'), (r'How many (.+) were on record for (.+) as of (.+)\?', r'As of {3}, how many {1} did {2} have?'),
     (r'What is (Form [\w-]+(?: Supplement \w)?) used for\?', r'What is the purpose of {1}?'), (r'What is (Form [\w-]+(?: Supplement \w)?) used for\?', r'What do people file {1} for?'), (r'Can I file (Form [\w-]+(?: Supplement \w)?) online\?', r'Is online filing possible for {1}?'), (r'Can I file (Form [\w-]+(?: Supplement \w)?) online\?', r'Does USCIS let people file {1} online?'),
@@ -87,7 +89,7 @@ _TURNS = tuple((re.compile(pattern), said) for pattern, said in (
 
 def _fill(said, m):
     "A turned question: groups by number, with :upper or :lower for its first letter."
-    how = {'upper': upper_first, 'lower': lower_first, 'after': lambda x: x and f', {x}', 'in': lambda x: x and f' ({x})'}
+    how = {'upper': upper_first, 'lower': lower_first, 'in': lambda x: x and f' ({x})'}
     return upper_first(re.sub(r'\{(\d)(?::(\w+))?\}', lambda g: how.get(g[2], str)(m[int(g[1])] or ''), said))
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-reshape
@@ -96,7 +98,7 @@ def reshape(
 ) -> list[str]: # Other ways to put it, best first
     "Turn `question` round by every pattern that fits it."
     found = [_fill(said, m) for pattern, said in _TURNS if (m := pattern.fullmatch(question))]
-    return [q for q in found if 5 <= count_words(q) <= 56]
+    return [q for q in found if 5 <= count_words(q) <= LONGEST]
 
 # %% ../nbs/01v_paraphrase.ipynb #paraphrase-candidates
 def _far(a, b):
@@ -119,7 +121,7 @@ def paraphrases(
 ) -> list[QAPair]: # Rows with `parent_id`, the parent's span and another question; to be grounded
     "Up to `most` other pairs that ask and answer what `pair` does, with questions that differ by `least`."
     if pair.parent_id: raise BadInput(f'{pair.qa_id} is a paraphrase of {pair.parent_id}; give its parent')
-    if pair.rule == 'permission': return [] # A yes or no is soon told
+    if pair.rule == 'permission': return [] # A retelling of a yes or no adds nothing
     taken, ways, out = [pair.question], _ways(pair), []
     while ways and len(out) < most:
         question = max(ways, key=lambda q: (min(_far(q, t) for t in taken), q)); ways.remove(question)

@@ -77,7 +77,7 @@ def condition_rule(
     split = _conditional(s, clause) if clause and not s.name and s.source != 'policy_manual' and not re.match(r'(?:Nothing|Neither|None)\b', clause.subject) else None
     if not split or clause.rest.startswith(',') or re.search(r'\b(?:but|described in)\b', split[0]): return []
     before, word, condition = split
-    if word == 'if' and re.search(r'\b(?:where|as stated)\b', before) or re.search(r',[^,]*$', before) and re.match('if', word) and s.kind != 'list': return []
+    if word == 'if' and re.search(r'\b(?:where|as stated)\b', before): return []
     if not fits(before, 2, 40) or s.kind != 'list' and not fits(condition, 3, 80) or _NO_RULE.search(before): return []
     if re.search(r', (?:the|an?|no|any) [\w ]{2,50} (?:shall|must|may|will)\b|\bunless\b', condition): return []
     whole = word.startswith('only') or word == 'unless' and clause.negative or s.kind == 'list' and word != 'except'
@@ -89,7 +89,7 @@ def condition_rule(
     return [(ask, tidy(s.text), 'exception' if word == 'unless' else 'condition')]
 
 # %% ../nbs/01h_rules.ipynb #rules-consequence-rule-parts
-_CASE = re.compile(r'(?:(?:Notwithstanding|Subject to|Except as)[^,]*, )?(If|When|Whenever|Where|Upon|In the case of|In cases (?:where|'
+_CASE = re.compile(r'(?:(?:Notwithstanding|Subject to|Except as)[^,]*, )?(If|When|Whenever|Where|Upon|In cases (?:where|'
     r'in which)|After|Once)\b (.*)')
 
 # %% ../nbs/01h_rules.ipynb #rules-consequence-rule
@@ -109,8 +109,8 @@ def consequence_rule(
     somebody = is_agent(clause.subject) or is_person(clause.subject) or re.fullmatch('you', clause.subject, re.I)
     acts = somebody and not clause.negative and not re.match(r'(?:be|have|need|qualify|remain|meet)\b', clause.rest)
     aux = {'shall': 'must', 'do': 'does'}.get(clause.aux, clause.aux)
-    single = not is_plural(clause.subject) and aux in ('must', 'should', 'will', 'does') and (aux != 'does' or is_agent(clause.subject))
-    if word == 'in the case of' or not acts or not (single or aux in ('must', 'should')): return [] # What happens has many answers
+    single = not is_plural(clause.subject) and (aux == 'will' or aux == 'does' and is_agent(clause.subject))
+    if not acts or not (single or aux in ('must', 'should')): return [] # What happens has many answers
     return [(f'what {aux} {lower_first(clause.subject)} do {word} {m[2]}', tidy(s.text), 'consequence')]
 
 # %% ../nbs/01h_rules.ipynb #rules-exemption-rule
@@ -119,13 +119,13 @@ _NOT_APPLY = re.compile(r'(?:be )?(?:apply|applicable)\b ?(to|in the case of|in|
 def exemption_rule(
     s: Statement, # A sentence or a list
     clause: Clause | None, # Its main clause
-) -> Found: # 'when does 8 U.S.C. 1158(a)(2)(B) not apply'
+) -> Found: # 'when does the limit on work not apply', 'to whom does ... not apply'
     "Ask when a rule does not apply, where the `clause` of `s` takes a case out of it."
     if s.source == 'policy_manual' or clause and re.search(r'\b(?:unless|except|only)\b', clause.rest): return []
     m = _NOT_APPLY.match(clause.rest) if clause and clause.negative and not is_nought(clause.subject) and not is_person(clause.subject) and fits(clause.subject, 2,
         30) else None
     if not m or 'U.S.C.' in clause.subject: return [] # What a bare number exempts from, nobody asks
-    many = is_plural(clause.subject) or re.search(r'\) (?:and|or) ', clause.subject)
+    many = is_plural(clause.subject)
     person = re.match(r'(?:an?|any|the|certain)? ?(?:[\w-]+ ){0,3}(?:aliens?|persons?|individuals?|applicants?|child|spouse|'
         r'nonimmigrants?|employers?)\b',
         clause.rest[m.end():].strip())
@@ -153,18 +153,18 @@ def deadline_rule(
     clause: Clause | None, # Its main clause
 ) -> Found: # 'by when must ...', 'for how long must ...'
     "Ask for the time limit, or the length of time, that the `clause` of `s` sets."
-    if not clause or clause.negative or s.source == 'policy_manual' or s.name or is_nought(clause.subject) and not clause.subject.startswith('No '): return []
+    if not clause or clause.negative or s.source == 'policy_manual' or s.name: return []
     m = re.match(r'(Not later than|No later than|Within|Not less than|At least|Not more than|Beginning|Effective|On or before|By|'
         r'Before)\b', clause.lead)
     if m and re.search(rf'{_SPAN}|\b(?:19|20)\d\d\b', clause.lead) and fits(clause.rest, 3, 35):
         return [(f'{"as of what date" if m[1] in ("Beginning", "Effective") else "by when"} {ask_order(clause)}', tidy(s.text), 'deadline')]
-    m = _DEADLINE.search(clause.rest) or _DURATION.search(clause.rest)
+    m = min(filter(None, (_DEADLINE.search(clause.rest), _DURATION.search(clause.rest))), key=lambda m: m.start(), default=None)
     if not m or m.re is _DEADLINE and re.match(' of', clause.rest[m.end():]) and m[1] != 'within': return []
     before, after = clause.rest[:m.start()], clause.rest[m.end():]
     if re.search(r'\bfor a period$|\b(?:ask|asks|require|requires|request|instruct|advise|inform|allow|permit)\b.* to \w+', before): return [] # Whose time it is stays open
     if not fits(before, 1 if re.match(r'(?:expire|respond|appeal|depart|apply|leave|remain|reside|wait|retain|register|be)\b', before) else 3, 40) or _OPEN_CLAUSE.search(before) or before.count('(') != before.count(')'): return []
     during = 'during what period' if 'during' in m[0] else 'for how long'
-    if m.re is _DURATION: return [] if ',' in after[:120] or clause.negative else [(f'{during} {ask_order(clause, before)}', tidy(s.text), 'duration')]
+    if m.re is _DURATION: return [] if ',' in after[:120] else [(f'{during} {ask_order(clause, before)}', tidy(s.text), 'duration')]
     ahead = re.match(r',? (?:before|prior|in advance)', after)
     ask = 'how far ahead' if ahead else 'within what time' if after or m[1] == 'within' else 'for how long'
     return [(f'{ask} {ask_order(clause, before)}', tidy(s.text), 'deadline')]
@@ -230,13 +230,13 @@ _NO_ACT = re.compile(r'(?:upon|after|if|when|before|in|by|for|at|on|,|to|as|not|
 def who_rule(
     s: Statement, # A sentence
     clause: Clause | None, # Its main clause
-) -> Found: # 'who may waive ...', 'who is ineligible for ...'
+) -> Found: # 'who may waive ...', 'who must ...'
     "Ask who decides, who may or who must, where the `clause` of `s` makes the act plain."
     if not clause or clause.negative or s.kind == 'list' or s.source == 'policy_manual' or s.name: return [] # Guidance names one of several
     if clause.lead and not re.match('Notwithstanding|Subject|Except', clause.lead): return []
     split, subject = _conditional(s, clause), clause.subject
     rest, agent = split[0] if split else clause.rest, is_agent(subject)
-    if not fits(rest, 6, 32) or re.match('(?:mean|include|refer)s?\b', rest) or _VAGUE.search(rest) or _NO_ACT.match(rest): return []
+    if not fits(rest, 6, 32) or re.match(r'(?:mean|include|refer)s?\b', rest) or _VAGUE.search(rest) or _NO_ACT.match(rest): return []
     if clause.aux in ('was', 'were', 'has', 'have') or agent and clause.aux in ('does', 'do') or not agent and (not is_person(subject)
     or count_words(subject) < 4):
         return []
@@ -244,13 +244,10 @@ def who_rule(
     if re.match(r'(?:be )?(?:suspended|extended|limited|reduced|increased|subject|used|made|valid|available)\b', rest): return [] # Said of things
     if not agent and clause.aux not in ('must', 'shall', 'should') or re.match('some|most|many|other|another', subject, re.I): return [] # Others may, too
     if re.search(r'\b(?:' + '|'.join([*THIRD.values(), *THIRD]) + r')\b', _head_noun(subject)): return []
-    aux = {'are': 'is', 'have': 'has', 'were': 'was', 'do': 'does', 'shall': 'must'}.get(clause.aux, clause.aux)
+    aux = {'are': 'is', 'shall': 'must'}.get(clause.aux, clause.aux)
     if clause.aux == 'shall' and re.match('be an? ', rest): return []
     if aux == 'must' and re.match('have ', rest) and clause.aux == 'shall': aux, rest = 'has', rest[5:]
     if clause.aux == 'shall' and re.match('be ', rest): aux, rest = 'is', rest[3:]
-    if aux == 'does':
-        word, _, tail = rest.partition(' ')
-        return [(f'who {THIRD[word]} {tail}', tidy(s.text), 'eligibility')] if word in THIRD else []
     return [(f'who {aux} {rest}', tidy(s.text), 'authority' if agent else 'eligibility')]
 
 # %% ../nbs/01h_rules.ipynb #rules-duty-rule-parts
@@ -268,13 +265,13 @@ def duty_rule(
     s: Statement, # A sentence
     clause: Clause | None, # Its main clause
 ) -> Found: # 'what must ... do when ...'
-    "Ask what the subject of the `clause` of `s` must, should or may do in a case that it names."
+    "Ask what the subject of the `clause` of `s` must or should do in a case that it names."
     if not clause or clause.negative or s.name or s.source == 'policy_manual' or clause.aux not in ('must', 'shall', 'should', 'will') or re.match(r'(?:be|have)\b', clause.rest): return []
     subject, aux, agent = lower_first(clause.subject), clause.aux.replace('shall', 'must'), is_agent(clause.subject)
     if not agent and (not is_person(subject) or aux == 'will'): return []
     if re.search(r', (?:in|after|upon|with|through|under|as) [^,]*$', subject): subject += ','
     core, kind = f'what {aux} {subject} do', 'procedure' if agent else 'condition'
-    if re.match('In order for', clause.lead) or s.name and count_words(clause.lead) < 5 and not re.match('To ', clause.lead): return []
+    if re.match('In order for', clause.lead): return []
     if _IN_CASE.match(clause.lead) and fits(clause.lead, 3, 30): return [(f'{core} {lower_first(clause.lead)}', tidy(s.text), kind)]
     m = _WHEN.search(clause.rest) if s.kind != 'list' and not re.match('If|When', clause.lead) else None
     if not m: return []
@@ -337,10 +334,10 @@ def permission_rule(
     s: Statement, # A sentence
     clause: Clause | None, # Its main clause
 ) -> Found: # 'may ...', with an answer that begins with Yes or No
-    "Ask whether something is allowed, required or so, where the `clause` of `s` says it without a condition."
+    "Ask whether something is allowed, required or so, where the `clause` of `s` says it, its case put first."
     if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or is_nought(clause.subject) or clause.negative and re.search(r'\b(?:who|that|which)\b[^,]* not\b', s.head) or _ADMONISHES.search(s.head): return []
     if s.source in ('statute', 'policy_manual') and not clause.negative and not clause.lead: return [] # What it lays down, a question by citation asks for
-    if re.match('(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
+    if re.match(r'(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
     if re.search(r'\b(?:either|never|because|certain|be able)\b|, and there\b|\band (?:an?|the) (?:applicant|officer|alien|petitioner|person|requestor|beneficiary)\b', s.head, re.I) or not clause.negative and _STATES.match(f'{clause.aux} {clause.rest}'): return [] # Its yes or no would say too much
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []
     if clause.lead and not re.match(r'(?:If|When|Where|After|Before|Until|Once|In general|Notwithstanding|Under|For)\b', clause.lead):
@@ -353,5 +350,5 @@ def permission_rule(
     when = f'{lower_first(clause.lead)}, ' if clause.lead and not re.match(r'In general|Notwithstanding', clause.lead) else ''
     core = when + invert(clause) # The case first, since its nouns are taken up again
     if _UNTOLD.search(core) and count_words(core) < (18 if s.name else 14): return []
-    if s.name and re.match(r'(?:can|may) you (?:find|locate|obtain|visit|learn|get|call)\b', core): return [] # Where to look is no rule
+    if s.name and re.match(r'may you (?:find|locate|obtain|visit|learn|get|call)\b', core): return [] # Where to look is no rule
     return [(core, f'{"No" if clause.negative else "Yes"}. {tidy(s.text)}', 'permission')] if fits(core, 10, 42) else []

@@ -25,11 +25,12 @@ class Statement:
     cite: str          # Citation of the paragraph, without '#n'
     topic: str         # What it is about, in plain words
     source: str        # Its document's `source_type`
-    kind: str = 'sentence' # sentence | list | row | opening (what stands first under a heading) | section (all that stands under it) | provision (all at a place without a heading)
-    whole: bool = True # Whether `cite` names just this place and no more
+    kind: str = 'sentence' # sentence | list | row (of a table, for figures) | section (all that stands under a heading) | provision (all that stands at a number without one)
+    numbered: bool = True # Whether its place has a number of its own, so that `cite` names just that
     items: tuple = ()  # Of a list: its items; of a row: (column heads, cells)
     title: str = ''    # The nearest heading as printed
     above: str = ''    # What the headings over the nearest one are about, in plain words
+    filers: str = ''   # Of a form: the kind of filer that the place is for; '' for everybody
     name: str = ''     # The form's name
     place: tuple = ()  # What its document is about, in plain words, widest first: volume, part and chapter, or the section's title
 
@@ -46,7 +47,7 @@ class Draft:
 
 # %% ../nbs/01f_statements.ipynb #statements-leans
 ENDS = re.compile(r'[.?!][\'"’”)\]]*(?:\s*\[\d+\])*$')
-BULLET = re.compile(r'(?:[-•◦▪]\s+|\(\w{1,5}\)\s*|(?:\d{1,2}|[A-Za-z]|[ivx]{1,4})\.\s+)+')
+BULLET = re.compile(r'^(?:[-•◦▪]\s+|\(\w{1,5}\)\s*|(?:\d{1,2}|[A-Za-z]|[ivx]{1,4})\.\s+)+')
 _LABEL = re.compile(r'(?:\(\w{1,5}\)\s*)+')
 _LEANS = re.compile(any_of('''For (?:example|instance)|However|Otherwise|Instead|Nevertheless|Nonetheless|But|If (?:so|not)|
     (?:In|Under|For) (?:such|this|that|these|those)|This|These|Those|Such|It|Its|He|She|They|Their|Any such|No such|
@@ -116,17 +117,6 @@ def _sentences(text, para, common):
         yield Statement(' '.join([plain, *said[i + 1:last + 1]]), upper_first(_HEDGE.sub('', plain)), para['start'] + begin,
             para['start'] + parts[last][1], cite, **common)
 
-# %% ../nbs/01f_statements.ipynb #statements-opening
-def _opening(text, para, common):
-    "What stands first under a heading: as many sentences as make a short answer."
-    cite = para['id'].split('#')[0]
-    parts = _parts(text, cite)[:5]
-    said = [t for *_, t in parts]
-    fits = [k for k in range(1, min(4, len(said)) + 1) if count_words(*said[:k]) <= 110 and not (k < len(said) and _LEANS.match(said[k]))]
-    if not fits or _LEANS.match(said[0]) or not ENDS.search(said[fits[-1] - 1]) or not re.match(r'[A-Z"(\d]', said[0]): return
-    yield Statement(' '.join(said[:fits[-1]]), said[0], para['start'] + parts[0][0], para['start'] + parts[fits[-1] - 1][1], cite,
-        kind='opening', **common)
-
 # %% ../nbs/01f_statements.ipynb #statements-law-list
 _STYLES = (r'[-•]\s', r'[◦▪]\s', r'\(\w{1,5}\)', r'\d{1,2}\.\s', r'[ivx]{1,4}\.\s', r'[A-Z]\.\s', r'[a-z]\.\s')
 
@@ -169,50 +159,40 @@ def _list_statement(doc, chapeau, items, common):
 # %% ../nbs/01f_statements.ipynb #statements-under
 _LONGEST = 250 # Words of a place that is asked for as a whole
 
-def _under(doc, i, own):
-    "The paragraphs at a place `own` from the one at `i` on; none where they go on under narrower headings, or hold more than text."
-    run, after = [], []
+def _under(doc, i, opens):
+    "The paragraphs from the one at `i` on at the place that the paragraph `opens` opens; none where they go on under narrower headings, or hold more than text."
+    own, run, after = opens['id'].split('#')[0], [], None
     for p in doc.paragraphs[i:]: # Footnotes stand between paragraphs and are no part of the answer
         if p['kind'] == 'note': continue
-        if p['kind'] == 'heading' or not p['id'].startswith(own): after = [p]; break
+        if p['kind'] == 'heading' or not p['id'].startswith(own): after = p; break
         run.append(p)
-    heading = bool(after) and after[0]['kind'] == 'heading'
-    goes_on = heading and after[0]['id'].split('#')[0].startswith(own) and after[0]['id'].split('#')[0] != own
-    deeper = heading and '#' not in doc.paragraphs[i - 1]['id'] and after[0]['id'].startswith(f'{own}#') and doc.source_type == 'policy_manual'
+    next_ = after['id'] if after and after['kind'] == 'heading' else ''
+    goes_on = next_.split('#')[0].startswith(own) and next_.split('#')[0] != own
+    deeper = doc.source_type == 'policy_manual' and '#' not in opens['id'] and next_.startswith(f'{own}#')
     return [] if goes_on or deeper or any(p['kind'] != 'text' for p in run) else run
 
 # %% ../nbs/01f_statements.ipynb #statements-section
 def _is_item(doc, i, place):
     "Whether a place of the Code goes on from words over it that end no sentence."
+    if doc.source_type != 'statute': return False
     over = place.rpartition('(')[0]
-    above = [p for p in doc.paragraphs[:i] if p['kind'] == 'text' and p['id'].split('#')[0] == over] if doc.source_type == 'statute' else []
+    above = [p for p in doc.paragraphs[:i] if p['kind'] == 'text' and p['id'].split('#')[0] == over]
     return bool(above) and not ENDS.search(doc.text[above[-1]['start']:above[-1]['end']].rstrip())
 
 def _section(doc, i, common):
     "All that stands under the heading before the paragraph at `i`, or at its own place where it has no heading, if it makes a short and whole answer."
     opens = doc.paragraphs[i - (doc.paragraphs[i - 1]['kind'] == 'heading')]
-    place, headed, whole = opens['id'].split('#')[0], opens['kind'] == 'heading', '#' not in opens['id']
-    run = _under(doc, i, place)
+    place, run = opens['id'].split('#')[0], _under(doc, i, opens)
     if not run or _is_item(doc, i, place) or count_words(*(doc.text[p['start']:p['end']] for p in run)) > _LONGEST: return
     cites = [p['id'].split('#')[0] for p in run]
     said = [re.sub(r'^[-•◦▪]\s+', '', _said(doc.text[p['start']:p['end']], cite)) for p, cite in zip(run, cites)]
-    first, label = BULLET.sub('', said[0], count=1), BULLET.match(doc.text[run[0]['start']:run[0]['end']])
+    label = BULLET.match(doc.text[run[0]['start']:run[0]['end']])
+    first = BULLET.sub('', said[0])
     if not first or _LEANS.match(first) or _JOINS.match(first) or not re.match(r'[A-Z"]', first) or not ENDS.search(said[-1]): return
-    if len(run) > 1 and cites[0] != place: label = None # The first of a list keeps its number
-    yield Statement(' '.join([first if label else said[0], *said[1:]]), first[slice(*split_sentences(first)[0])], run[0]['start'] + (label.end() if label else 0),
-        run[-1]['end'], cites[0] if len(run) == 1 else place, kind='section' if headed else 'provision', whole=whole, **common)
-
-# %% ../nbs/01f_statements.ipynb #statements-rows
-def _rows(doc, para, common):
-    "Table rows as statements; the first row names the columns, and every span begins with it."
-    pos, columns = para['start'], None
-    for line in doc.text[para['start']:para['end']].split('\n'):
-        pos += len(line) + 1
-        cells = tuple(fold(c) for c in line.strip().strip('|').split('|'))
-        if re.fullmatch(r'[\s|:-]*', line): continue
-        if columns is None: columns = cells
-        elif 1 < len(columns) == len(cells): yield Statement(fold(line), '', para['start'], pos - 1, para['id'].split('#')[0], kind='row',
-            items=(columns, cells), **common)
+    listed = len(run) > 1 and cites[0] != place # The first of a list keeps its number
+    yield Statement(' '.join([said[0] if listed else first, *said[1:]]), first[slice(*split_sentences(first)[0])],
+        run[0]['start'] + (label.end() if label and not listed else 0), run[-1]['end'], cites[0] if len(run) == 1 else place,
+        kind='section' if opens['kind'] == 'heading' else 'provision', numbered='#' not in opens['id'], **common)
 
 # %% ../nbs/01f_statements.ipynb #statements-run-in
 RUN_IN = re.compile(r'(?:NOTE: )?(?:' + any_of(r'''[A-Z][\w'/()-]*|of|and|or|for|the|in|to|with|a|an|by|on|from|at|your|you|as|under|&|
@@ -228,18 +208,12 @@ def _descend(trail, own, text, numbered):
     "The headings over the place that a new heading opens, itself the last."
     return [t for t in trail if own.startswith(t[0]) and (t[2] and not (numbered and t[0] == own))] + [(own, text, numbered)]
 
-def _opens(doc, text, before, own):
-    "Whether a paragraph opens a subject: it follows a heading, bears a label of its own, or has a title that runs into it."
-    if before is None or before['kind'] == 'heading': return before is not None
-    if doc.source_type == 'statute': return own != before['id'].split('#')[0] and bool(_LABEL.match(text))
-    return doc.source_type == 'form_instructions' and bool(RUN_IN.match(BULLET.sub('', text, count=1)) or text.startswith('Item Number'))
-
 # %% ../nbs/01f_statements.ipynb #statements-whose
-_FOR_ALL = re.compile(r'(?:Part \d|What|Who|When|Where|How|General|Specific|Processing|Address|Penalt|USCIS|DHS|Paperwork|Required)')
+_FOR_ALL = re.compile(r'(?:Part \d|What|Who|When|Where|How|General|Specific|Processing|Address|Penalt|USCIS|DHS|Paperwork|Required)\w*\b')
 _WITHIN = re.compile(r'(?:Evidence|Additional Evidence|Derivative|Discretion|Fail|Visa Avail|DOS|Exception)')
 
 def _after_heading(held, text):
-    "The same after a heading."
+    "The kind of filer after a heading, from the one `held` before it."
     if _FOR_ALL.match(text): return ''
     if held and _WITHIN.match(text): return held
     return text.removeprefix('Additional Instructions for ') if held or re.match('Additional Instructions for|.*Categories$', text) else ''
@@ -253,14 +227,14 @@ def _whose(held, text, heading, title):
 # %% ../nbs/01f_statements.ipynb #statements-statements-parts
 def _pieces(doc, i, text, common):
     "The statements of the paragraph at `i`, and how many paragraphs of its list they use up."
-    paras, para = doc.paragraphs, doc.paragraphs[i]
-    if para['kind'] == 'table': return list(_rows(doc, para, common)), 0
-    after, own = paras[i + 1:i + 60], para['id'].split('#')[0]
-    n = 0 if ENDS.search(text) else _law_list(doc, own, after) if doc.source_type == 'statute' else _marked_list(doc, para, after)
+    para, after, before = doc.paragraphs[i], doc.paragraphs[i + 1:i + 60], doc.paragraphs[i - 1] if i else None
+    if para['kind'] == 'table': return [], 0
+    own, law = para['id'].split('#')[0], doc.source_type == 'statute'
+    n = 0 if ENDS.search(text) or not _parts(text, own) else _law_list(doc, own, after) if law else _marked_list(doc, para, after)
     found = [_list_statement(doc, para, after[:n], common)] if n else []
+    numbered = law and before and own != before['id'].split('#')[0] and _LABEL.match(text)
+    if before and (before['kind'] == 'heading' or numbered): found += _section(doc, i, common)
     whole = text[:split_sentences(text)[-1][0]].rstrip() if n else text
-    if i and (paras[i - 1]['kind'] == 'heading' or doc.source_type == 'statute' and _opens(doc, text, paras[i - 1], own)): found += _section(doc, i, common)
-    if not n and _opens(doc, text, paras[i - 1] if i else None, own): found += _opening(whole, para, common)
     return found + list(_sentences(whole, para, common)) if whole else found, n
 
 # %% ../nbs/01f_statements.ipynb #statements-statements
@@ -279,6 +253,6 @@ def statements(
         if name: whose = _whose(whose, text, False, above[-1] if above else '')
         if para['kind'] == 'note' or above and re.match(r'Examples?\b', above[-1]): continue
         common = dict(topic=topic_of([*base, *above]), source=doc.source_type, title=above[-1] if above else '', name=name,
-            above=plain_heading(whose) if name else topic_of([*base, *above[:-1]]), place=place)
+            above=topic_of([*base, *above[:-1]]), filers=plain_heading(whose), place=place)
         found, skip = _pieces(doc, i, text, common)
         yield from found
