@@ -88,13 +88,14 @@ def _context(above):
 
 # %% ../nbs/01i_headings.ipynb #headings-section-shapes
 _SHAPES = tuple((re.compile(pattern), said) for pattern, said in (
-    (r'(?:limited )?exceptions?', r'what are the exceptions to the rules on {above}'), (r'exceptions? (?P<prep>to|for|from) (?P<x>.+)', r'what are the exceptions {prep} {x}'),
+    (r'(?:limited )?exceptions?', r'what are the exceptions to the rules on {above}'), (r'exceptions? (?P<prep>to|for) (?P<x>.+)', r'what are the exceptions {prep} {x}'),
     (r'(?:effects?|impact|consequences?) of (?P<x>.+)', r'what is the effect of {x}'), (r'purpose of (?P<x>.+)', r'what is the purpose of {x}'),
     (r'(?:general |basic |other )?requirements', r'what are the requirements for {above}'), (r'requirements? (?:for|of) (?P<x>.+)', r'what are the requirements for {x}'),
     (r'penalt(?:y|ies) for (?P<x>.+)', r'what are the penalties for {x}')))
 _GOES_ALONE = re.compile(r'(?:(?:the|an?) .*|.*(?:s|ing|(?<!peti)(?<!applica)(?<!sec)tion|sion|ment|ence|ance|ship|hood|ility|ivity|cy|al|ure|law|faith|care|review|marriage))') # No article wanted
 
 _LAYS_DOWN = re.compile(r'\b(?:shall|may|must|means|includes|appl(?:y|ies)|(?:is|are) (?:not )?(?:un|in)?(?:author|elig|admiss|deport|consid|deemed)\w*)\b')
+_FRAGMENT = re.compile(r'(?:An?|Any|Qualified) [\w ]{3,40} (?:who|that)\b(?!.*\b(?:shall|may|must|inadmissible|deportable|ineligible|eligible)\b)', re.S) # Names somebody and lays nothing down
 _AFTER_NOUN = re.compile(r',? (?:of|for|to|in|on|by|with|under|from|at|as|without|after|before|that|who|which|\w+ed|born|upon|during|between|within|because|if|when)\b')
 
 _JOINED = re.compile(r'(?:In addition to|Note)\b') # Goes on from what stands before it
@@ -119,7 +120,7 @@ def section_rule(
     "Ask what stands under the heading of `s`; there is no need of a `clause`."
     heading, above = plain_heading(s.title), _context(s.above)
     if s.kind != 'section' or s.source != 'statute' or not 0 < len(heading) <= 110 or count_words(s.text) < 12 or not _LAYS_DOWN.search(s.text): return []
-    if re.search(r'["[?:;]|\d$|, (?!\w+,|and\b|or\b)|\bdescribed$|\bexamples?\b', heading) or _JOINED.match(s.text): return []
+    if re.search(r'["[?:;]|\d$|, (?!\w+,|and\b|or\b)|\bdescribed$|\bexamples?\b', heading) or _JOINED.match(s.text) or _FRAGMENT.match(s.text): return []
     matter = _matter(heading)
     core = _shaped(heading, above) or (f'what does {s.cite} say about {matter}' if matter else '')
     return [(core, tidy(s.text), 'exception' if core.startswith('what are the exceptions') else 'overview')] if core else []
@@ -131,7 +132,8 @@ def provision_rule(
 ) -> Found: # 'what does 8 U.S.C. 1229b(a) provide', and for a place without a number '... say under the heading "..."'
     "Ask for the place of `s` by its citation where its heading asks for nothing; there is no need of a `clause`."
     if s.kind not in ('section', 'provision') or s.source not in ('statute', 'policy_manual') or section_rule(s, clause) or not 15 <= count_words(s.text): return []
-    if not _LAYS_DOWN.search(s.text) or _JOINED.match(s.text) or s.source != 'statute' and re.search(r'["?]|\bexamples?\b', s.title, re.I): return []
+    if not _LAYS_DOWN.search(s.text) or _JOINED.match(s.text) or _FRAGMENT.match(s.text) or s.source != 'statute' and re.search(r'["?]|\b[Ee]xamples?\b|[a-z][A-Z]', s.title): return []
+    if s.source == 'statute' and not s.numbered: return []
     core = f'what does {s.cite} provide' if s.numbered else f'what does {s.cite} say under the heading "{s.title.strip(" .:")}"'
     return [(core, tidy(s.text), 'overview')]
 
