@@ -105,6 +105,7 @@ class Reply(Record):
     error: str = ''            # Kind of the failure: a key of `KINDS`, or 'no JSON', 'schema'
     detail: str = ''           # What was seen, for people
     raw: object = None         # The provider's reply, scrubbed
+    counted: bool = True       # Whether the service counted its tokens; else `usage` is an estimate
     @property
     def open(self) -> bool: # True where there is no answer
         "Whether the cell that this reply was for stays open."

@@ -25,6 +25,8 @@ from . import __version__, bedrock, clock, fetch as fetching, plans
 from . import audit as audit_stage, benchmark as benchmark_stage, publish as publish_stage, reproduce as reproduce_stage
 from . import grounded as grounded_stage, serve as serve_stage, traps as traps_stage
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sagemaker as sagemaker_stage, sources as sources_stage, train as train_stage, verify as verify_stage
+from .ledger import BudgetStop, read_budget
+from .llm import RunStopped
 from .records import BadInput, Judgment, QAPair, data_dir, read_jsonl, write_atomic
 from .retrieve import open_index
 from .rubric import Asking
@@ -99,6 +101,7 @@ def dataset(
     action: Param('What to do', str, choices=['build', 'certify', 'review', 'export', 'traps']), # What to do
     corpus: str = None, # build, traps: folder that `immig sources collect` wrote
     generator: str = 'rules', # build: who writes the pairs
+    budget: str = None, # build: what a model may cost: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     written: str = None, # build: hand-written rows to include: packaged, or a file
     train: str = None, # certify: rows to train on; or a folder or Hub id that has both sides
     eval: str = None, # certify: rows to evaluate on
@@ -111,7 +114,7 @@ def dataset(
 ) -> dict: # Counts, or the certificate
     "Build a dataset from a corpus, certify anybody's split, have a sample read, export by licence, make traps."
     folder = dataset or data_dir()/'dataset'
-    if action == 'build': return dataset_stage.build(corpus or data_dir()/'corpus', out or data_dir()/'dataset', generator=generator, written=written)
+    if action == 'build': return dataset_stage.build(corpus or data_dir()/'corpus', out or data_dir()/'dataset', generator=generator, written=written, budget=read_budget(budget))
     if action == 'traps': return traps_stage.write_traps(open_index(corpus or data_dir()/'corpus', vectors=False), out or data_dir()/'traps.jsonl', -(-n // 6))
     if action == 'review': return review_stage.take_verdicts(folder, verdicts) if verdicts else review_stage.write_review(folder, n, out)
     if action == 'export':
@@ -144,9 +147,14 @@ def train(
     return sagemaker_stage.train_on_sagemaker(dataset, recipe, out, model=model, changes=changes, accept_eula=accept_eula)
 
 # %% ../nbs/06_cli.ipynb #cli-infer
+def _whole(text, name, least=1):
+    "The whole number `text`, at least `least`."
+    if not str(text).isdigit() or int(text) < least: raise BadInput(f'--{name} must be a whole number from {least}, got {text!r}')
+    return int(text)
+
 def infer(
     questions: str, # Rows with qa_id and question
-    model: str = 'smollm2-135m', # The embedded model, a folder, or a hub id
+    model: str = 'smollm2-135m', # The embedded model, a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT
     system: str = None, # Name in the tables; the model's if left out
     sample: str = 'all', # seed101, all, or a number
     rag: bool = False, # Answer from the sources of --corpus, in checked quotations, in place of a model's memory
@@ -154,8 +162,10 @@ def infer(
     corpus: str = None, # With --rag: folder that `immig sources collect` wrote
     as_of: str = None, # With --rag: the day (ISO date) of the law; the newest if left out
     words_only: bool = False, # With --rag: rank by words, without vectors
-    mode: str = 'scored', # scored (float32, the same text at any batch size) or fast (the machine's faster format)
+    mode: str = 'scored', # For a model here: scored (float32, the same text at any batch size) or fast (bfloat16 where it pays)
+    batch_size: str = '101', # For a model here: questions at a time, fewer where memory is short
     max_new_tokens: int = 128, # For each answer
+    budget: str = None, # For a service: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     out: str = None, # File for the predictions
     json: bool = False, # Print the record as JSON
 ) -> dict: # Counts
@@ -163,10 +173,11 @@ def infer(
     rows = infer_stage.select(read_jsonl(questions, QAPair), sample)
     if rag and no_rag: raise BadInput('--rag and --no-rag exclude each other: give one of them')
     if as_of and not rag: raise BadInput('--as-of chooses among versions of the sources: give --rag too')
-    system = system or ('quoted' if rag else Path(model).name)
-    out = out or data_dir()/'benchmark'/f'predictions-{system}.jsonl'
+    system = system or ('quoted' if rag else infer_stage.short_name(model))
+    out = out or data_dir()/'benchmark'/f'predictions-{benchmark_stage.slug(system)}.jsonl'
     if rag: return grounded_stage.answer_all(open_index(corpus or data_dir()/'corpus', vectors=not words_only), rows, out, system, as_of)
-    return infer_stage.infer(rows, model, out, system=system, mode=mode, max_new_tokens=max_new_tokens)
+    return infer_stage.infer(rows, model, out, system=system, mode=mode, batch_size=_whole(batch_size, 'batch-size'), max_new_tokens=max_new_tokens,
+        budget=read_budget(budget))
 
 # %% ../nbs/06_cli.ipynb #cli-ask
 def ask(
@@ -193,22 +204,18 @@ def serve(
     return serve_stage.serve(corpus or data_dir()/'corpus', port, vectors=not words_only)
 
 # %% ../nbs/06_cli.ipynb #cli-judge
-def _whole(text, name, least=1):
-    "The whole number `text`, at least `least`."
-    if not str(text).isdigit() or int(text) < least: raise BadInput(f'--{name} must be a whole number from {least}, got {text!r}')
-    return int(text)
-
 def judge(
     questions: str, # Rows with qa_id, question, answer
     predictions: Param('Files of predictions', str, nargs='+'), # Files of predictions
     judge: str = 'facts', # facts, overlap, bedrock:ID or openai:URL#ID
     repeats: str = '1', # How often each answer is judged
     view: Param('What an engine is shown: reference, or source for the proof too', str, choices=['reference', 'source']) = 'reference', # What an engine is shown
+    budget: str = None, # For an engine: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     out: str = None, # Folder for judgments.jsonl, results.jsonl and summary.json
     json: bool = False, # Print the record as JSON
 ) -> dict: # Counts and means
     "Score answers against their references."
-    out, chosen = Path(out or data_dir()/'benchmark'), judge_stage.find_judge(judge, Asking(view=view))
+    out, chosen = Path(out or data_dir()/'benchmark'), judge_stage.find_judge(judge, Asking(view=view, budget=read_budget(budget)))
     done = judge_stage.judge(questions, predictions, out, chosen, _whole(repeats, 'repeats'))
     judge_stage.write_results(questions, predictions, out/'judgments.jsonl', out, chosen.name)
     return done
@@ -378,7 +385,7 @@ EXAMPLES = dict(
     sources='immig sources fetch --store STORE --forms I-485,N-400 --chapters 12-d-3 --dry-run\n  immig sources collect --store STORE --only uscode,uscis-forms --out corpus',
     dataset='immig dataset build --corpus corpus --out dataset\n  immig dataset certify --train train.jsonl --eval eval.jsonl\n  immig dataset review --dataset dataset --n 50 --out review\n  immig dataset review --dataset dataset --verdicts review.csv\n  immig dataset traps --corpus corpus --n 120 --out traps.jsonl',
     train='immig train --dataset dataset --recipe laptop --pairs 2000 --out models/mine\n  immig train --dataset dataset --recipe seed-v1 --model jumpstart --on sagemaker --accept-eula\n  accelerate launch -m immig_research.cli train --dataset dataset --recipe best --model meta-llama/Llama-3.2-3B-Instruct',
-    infer='immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl\n  immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl',
+    infer='immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl\n  immig infer --questions dataset/eval.jsonl --model openai:http://127.0.0.1:8000/v1#MODEL --budget "200000 tokens" --out served.jsonl\n  immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl',
     ask='immig ask "How soon must I apply for asylum?" --corpus corpus\n  immig ask "How long is a reentry permit valid?" --as-of 2022-01-01 --json',
     serve='immig serve --corpus corpus --port 8765',
     judge='immig judge --questions sample.jsonl --predictions predictions.jsonl --out benchmark\n  immig judge --questions sample.jsonl --predictions predictions.jsonl --judge openai:http://127.0.0.1:8000/v1#MODEL --repeats 3',
@@ -432,6 +439,7 @@ def main(
         print(show(result, args['json']))
         return 1 if result.get('failed') else 0
     except BadInput as e: print(f'immig: {e}', file=sys.stderr); return 2
+    except (RunStopped, BudgetStop) as e: print(f'immig: {e}', file=sys.stderr); return 1
     except KeyboardInterrupt: print('immig: stopped; the same command goes on where it was', file=sys.stderr); return 130
 
 # %% ../nbs/06_cli.ipynb #cli-start

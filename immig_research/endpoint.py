@@ -50,7 +50,7 @@ def read_inputs(
     new = details.get('generated_tokens') or len(tokenizer.encode(said['generated_text'], add_special_tokens=False))
     stop = details.get('finish_reason') or ('length' if new >= request.max_tokens else 'stop')
     reply = read_reply(request, said['generated_text'].strip(), stop, Usage(len(tokenizer.encode(text, add_special_tokens=False)), new), said)
-    if not details: reply.detail = 'tokens are counted here: the endpoint reports none'
+    if not details.get('generated_tokens'): reply.counted, reply.detail = False, 'tokens are counted here: the endpoint reports none'
     return reply
 
 # %% ../nbs/01w_endpoint.ipynb #endpoint-engine

@@ -68,9 +68,10 @@ def pinned_template(
 # %% ../nbs/00j_prompts.ipynb #prompts-defuse
 def defuse(
     text:str, # Text from a user, a source or a model
-    tokenizer, # A transformers tokenizer; its special tokens are looked for
+    tokenizer=None, # A transformers tokenizer; its special tokens are looked for; None, where it is not known: what looks like <|one|>
 ) -> str: # `text` with no control mark left in it
     "Make the control marks of `tokenizer` in `text` plain words."
+    if tokenizer is None: return re.sub(r'<(?=\|\w+\|>)', '< ', text)
     marks = {*tokenizer.all_special_tokens, *(str(t) for t in getattr(tokenizer, 'added_tokens_decoder', {}).values())}
     for mark in sorted((m for m in marks if len(m) > 1), key=lambda m: (-len(m), m)): text = text.replace(mark, f'{mark[0]} {mark[1:]}')
     return text
@@ -104,8 +105,8 @@ def render_pair(
 
 # %% ../nbs/00j_prompts.ipynb #prompts-hash
 def prompt_sha256(
-    tokenizer, # A transformers tokenizer with a chat template
+    tokenizer, # A transformers tokenizer with a chat template; None where a service has a template of its own
     prompt:str | Prompt='immig', # A key of `PROMPTS`, or a `Prompt`
 ) -> str: # 64 hex digits
     "The identity of the prompts that `tokenizer` and `prompt` make."
-    return content_hash(dict(template=tokenizer.chat_template, system=find_prompt(prompt).system, date=PINNED_DATE))
+    return content_hash(dict(template=tokenizer and tokenizer.chat_template, system=find_prompt(prompt).system, date=tokenizer and PINNED_DATE))

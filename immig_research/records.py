@@ -148,6 +148,7 @@ class Prediction(Record):
     as_of: str | None = None
     prompt_tokens: int | None = None
     new_tokens: int | None = None
+    stop_reason: str | None = None # stop, length, or in a service's own word
 
 # %% ../nbs/00a_records.ipynb #records-judgment
 @dataclass

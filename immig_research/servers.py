@@ -72,7 +72,7 @@ def read_chat(
     except (KeyError, IndexError, TypeError, AttributeError): raise CallFailed('torn', f'no choice in the reply: {str(raw)[:200]}') from None
     if not isinstance(text, str): raise CallFailed('torn', f'the content of the reply is no text: {str(text)[:200]}')
     reply = read_reply(request, text, stop, usage or rough_usage(request), raw)
-    if usage is None: reply.detail = 'tokens are estimated: the server reports none'
+    if usage is None: reply.counted, reply.detail = False, 'tokens are estimated: the server reports none'
     return reply
 
 # %% ../nbs/01u_servers.ipynb #servers-failure

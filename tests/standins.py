@@ -77,6 +77,7 @@ class Standin:
         self.objects, self.jobs, self.job_mood, self.created, self.headers = {}, {}, None, 0, []
         self.begun = self.last = None; self.refused = 0
         self.page, self.message, self.write_output = 1000, 'as scripted', None # keys of a listing, words of an error, another writer of a job's output
+        self.counts = True # whether servers and containers report their tokens
         self.httpd = ThreadingHTTPServer(('127.0.0.1', 0), type('Handler', (Handler,), dict(box=self)))
         self.httpd.daemon_threads = True
         threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
@@ -177,6 +178,7 @@ class Handler(BaseHTTPRequestHandler):
     def chat(self, body):
         who = hashlib.sha256(json.dumps(body['messages']).encode()).hexdigest()[:16]; act = self.box.action(who)
         self.box.headers.append(self.headers.get('authorization'))
+        self.box.seen.append(json.dumps(body)) if len(self.box.seen) < 1000 else None
         if act in ERRORS:
             code, status = ERRORS[act]
             return self.give(status, dict(error=dict(message=self.box.message, type=code, code=None)), **({'retry-after': '1'} if act == 'throttled' else {}))
@@ -186,18 +188,21 @@ class Handler(BaseHTTPRequestHandler):
         reply = dict(id=f'chatcmpl-{SECRET_ID}', object='chat.completion', created=int(time.time()), model=body['model'],
                      choices=[dict(index=0, message=dict(role='assistant', content=text), finish_reason='length' if act == 'cut' else 'stop')],
                      usage=dict(prompt_tokens=len(asked) // 4 + 8, completion_tokens=max(1, len(text) // 4), total_tokens=len(asked) // 4 + 8 + max(1, len(text) // 4)))
+        if not self.box.counts: del reply['usage']
         if self.misbehave(act, reply): return
         self.give(200, reply); self.box.done(who)
 
     def endpoint(self, name, body):
         who = hashlib.sha256(json.dumps(body).encode()).hexdigest()[:16]; act = self.box.action(who)
+        self.box.seen.append(json.dumps(body)) if len(self.box.seen) < 1000 else None
         if act in ERRORS: return self.fail('sagemaker-runtime', 'InvokeEndpoint', 'ModelError' if act == 'model_error' else ERRORS[act][0], ERRORS[act][1])
         if 'messages' in body: # the container speaks as OpenAI-compatible servers do
             text = f'The stand-in has read: {body["messages"][-1]["content"]}'
             self.give(200, dict(choices=[dict(index=0, message=dict(role='assistant', content=text), finish_reason='stop')], usage=dict(prompt_tokens=9, completion_tokens=9)))
             return self.box.done(who)
         text = f'The stand-in has read {len(body["inputs"])} characters.'
-        self.give(200, [dict(generated_text=text, details=dict(finish_reason='eos_token', generated_tokens=9))]); self.box.done(who)
+        details = dict(details=dict(finish_reason='eos_token', generated_tokens=9)) if self.box.counts else {}
+        self.give(200, [dict(generated_text=text, **details)]); self.box.done(who)
 
     # Batch jobs
     def create_job(self, body):
