@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export TOKENIZERS_PARALLELISM := false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help run test check bench docs readme sync clean
+.PHONY: help run test reproduce check bench docs readme sync clean
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
 
@@ -41,6 +41,9 @@ test: $(VENV)/.dev  ## notebooks in step with the package, their tests, pytest, 
 	nbdev_test --n_workers 2 --timing
 	python -m pytest
 	python tools/build_docs.py
+
+reproduce: $(VENV)/.run  ## every table and figure of README, docs and cards again, from the committed result files
+	immig reproduce --offline
 
 check: $(VENV)/.dev  ## what takes longer or needs other programs; what is absent is skipped and counted
 	python -m pytest -m "slow" -rs

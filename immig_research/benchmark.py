@@ -17,6 +17,7 @@ from .estimate import mean_interval, minimum_detectable, prediction_powered_mean
 from .infer import ask_service, infer, select, short_name
 from .judge import ResultMeta, find_judge, judge, read_questions, write_results
 from .llm import find_engine
+from .models import read_record
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, heal_jsonl, read_jsonl, write_jsonl
 from .rubric import Asking
 from .taxonomy import SUBDOMAINS, subdomain_of
@@ -42,12 +43,12 @@ class System:
 # %% ../nbs/04b_benchmark.ipynb #benchmark-read-system
 def read_system(
     text: str, # 'SOURCE', or 'NAME=SOURCE'
-) -> System: # With the default settings
+) -> System: # With the default settings, and the prompt that a model of ours was trained under
     "The system that `text` names on the command line."
     name, found, source = text.partition('=')
     source = source if found and not re.search(r'[:/#?]', name) else text
     if not source.strip(): raise BadInput(f'no system in {text!r}: write a model, an engine or file:PATH, with NAME= before it if you like')
-    return System(short_name(source) if source == text else name, source)
+    return System(short_name(source) if source == text else name, source, read_record(source).get('prompt', 'immig'))
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-recipe
 @dataclass(frozen=True)

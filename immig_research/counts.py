@@ -55,6 +55,7 @@ def coverage_md(
 
 # %% ../nbs/01w_counts.ipynb #counts-figure
 MODES = ('faq', 'rule', 'form', 'precedent', 'statistics', 'written')
+_LOOKS = [dict(color=c, hatch=h) for c, h in zip(('#0b3c5d', '#4f86b5', '#bcd3e6', '#c2500a', '#f0a868', '#e3e3e3'), ('', '', '', '///', '...', '\\\\\\'))] # Told apart in grey too
 
 def coverage_figure(
     train: list[QAPair], # Training rows
@@ -66,9 +67,9 @@ def coverage_figure(
     names = sorted(SUBDOMAINS, key=lambda s: sum(counts[s, m] for m in MODES))
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes, left = figure.subplots(), [0] * len(names)
-    for mode in MODES:
+    for mode, look in zip(MODES, _LOOKS):
         widths = [counts[s, mode] for s in names]
-        axes.barh(names, widths, left=left, label=mode, height=0.7)
+        axes.barh(names, widths, left=left, label=mode, height=0.7, edgecolor='white', linewidth=0.6, **look)
         left = [a + b for a, b in zip(left, widths)]
     evals = Counter(p.immigration_subtopic for p in held_out)
     for y, (name, x) in enumerate(zip(names, left)): axes.text(x, y, f' {x} ({evals[name]} in eval)', va='center', fontsize=7)

@@ -261,7 +261,9 @@ def figure_training(
     if not any(map(len, parts.values())):
         raise BadInput(f'a curve needs rows with step and loss or eval_loss, got {sorted(curve[0]) if curve else "no rows"}')
     fig, ax = _canvas(9, 3.2, look)
-    sns.lineplot(parts['loss'], x='step', y='loss', ax=ax, color=look['systems'][0], lw=1.6, label='training loss', errorbar=None)
+    many, width = len(parts['loss']) > 40, len(parts['loss']) // 20
+    sns.lineplot(parts['loss'], x='step', y='loss', ax=ax, color=look['systems'][0], lw=0.8 if many else 1.6, alpha=0.35 if many else 1, label='training loss', errorbar=None)
+    if many: ax.plot(parts['loss'].step, parts['loss'].loss.rolling(width, min_periods=1).mean(), color=look['systems'][0], lw=1.8, label=f'its mean over {width} steps')
     if len(parts['eval_loss']):
         sns.scatterplot(parts['eval_loss'], x='step', y='eval_loss', ax=ax, color=look['systems'][1], marker='s', s=45, label='eval loss', zorder=3)
     _grid(ax, look, 'y')

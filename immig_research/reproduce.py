@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'BLOCK', 'DEFINED', 'find_root', 'Run', 'read_run', 'runs', 'headline_table', 'provenance', 'published_line',
-           'bench_section', 'fill_blocks', 'run_pictures', 'run_section', 'results_page', 'benchmarks_page',
-           'card_pages', 'picture_files', 'filled_files', 'artifacts', 'reproduce', 'loose_figures']
+           'bench_section', 'fill_blocks', 'run_pictures', 'run_section', 'training_section', 'results_page',
+           'benchmarks_page', 'card_pages', 'picture_files', 'filled_files', 'artifacts', 'reproduce', 'loose_figures']
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-imports
 import json
@@ -210,10 +210,12 @@ def _dataset_picture(run):
 
 _DRAWN = {} # Hashes of a run's files -> its pictures
 
-def _draw(run):
-    curve = [r for r in run.record.get('curve', []) if r.get('step') is not None]
-    curve += [dict(step=e['step'], eval_loss=e['loss']) for e in run.record.get('evals', [])]
-    return pictures(run.found, curve, dark=False) if run.found else []
+def _curve(record):
+    "The loss of each step, and that of held-out answers where it was measured."
+    steps = [r for r in record.get('curve', []) if r.get('step') is not None]
+    return steps + [dict(step=e['step'], eval_loss=e['loss']) for e in record.get('evals', [])]
+
+def _draw(run): return pictures(run.found, _curve(run.record), dark=False) if run.found else []
 
 def run_pictures(
     run:Run, # A recorded run
@@ -235,6 +237,29 @@ def run_section(
         if len(run.found.get(name, ())): parts += [f'### {title}', table_markdown(name, run.found[name])]
     return '\n\n'.join([*parts, *(_figure(run.name, p) for p in run_pictures(run))])
 
+# %% ../nbs/05h_reproduce.ipynb #reproduce-trainings
+def _trainings(root):
+    "Result files of training alone or of a sweep: name -> record."
+    found = {p.stem: json.loads(p.read_text(encoding='utf-8')) for p in sorted((root/'results').glob('*.json'))}
+    return {name: r for name, r in found.items() if 'stages' not in r and ('report' in r or 'curves' in r)}
+
+def _curve_picture(record): return pictures({}, _curve(record), dark=False)
+
+# %% ../nbs/05h_reproduce.ipynb #reproduce-training
+_TRAINED = ('steps', 'tokens_seen', 'dtype')
+
+def training_section(
+    name:str, # As in results/NAME.json
+    record:dict, # Of training alone, or of a sweep
+) -> str: # A section of Markdown
+    "What the training or the sweep `name` gave by its `record`; a curve is drawn and not listed."
+    report = record.get('report', {})
+    ends = [dict(held_out=m, **{k: report[f'eval_{m}'].get(k) for k in ('loss', 'perplexity', 'rows')}) for m in ('before', 'after') if f'eval_{m}' in report]
+    told = {k: record[k] for k in ('note', *_HEAD, 'recipe') if k in record} | {k: report[k] for k in _TRAINED if k in report}
+    pairs = dict(pairs=report['train']['pairs']) if 'train' in report else {}
+    section = bench_section(name, {**told, **pairs, 'rows': record.get('rows') or ends})
+    return '\n\n'.join([section, *(_figure(name, p) for p in _curve_picture(record))])
+
 # %% ../nbs/05h_reproduce.ipynb #reproduce-results-page
 def _published_section():
     "The published figures, last and apart."
@@ -252,8 +277,9 @@ def results_page(
     intro = ('Scores run from 0 (wrong) to 3 (fully correct); intervals are at 95 % and redraw whole source documents. Each run has its own '
              'questions and its own judge: compare systems within a run, not across runs. Every figure below is made from `results/`; '
              '`immig reproduce --offline` makes it again.')
-    others = [p for p in sorted((root/'results').glob('*.json')) if p.stem not in runs(root)]
-    sections = [run_section(read_run(root, name)) for name in runs(root)] + _sections(others)
+    trained = _trainings(root)
+    others = [p for p in sorted((root/'results').glob('*.json')) if p.stem not in (*runs(root), *trained)]
+    sections = [run_section(read_run(root, name)) for name in runs(root)] + [training_section(*item) for item in trained.items()] + _sections(others)
     return _page('Results', 'What came out of the recorded runs.', intro, *sections, _published_section())
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-benchmarks-page
@@ -299,7 +325,7 @@ def picture_files(
     for run in (read_run(root, name) for name in runs(root)):
         out |= {f'nbs/images/{run.name}-{p.name}.png': p.light for p in run_pictures(run)}
         if (data := _dataset_picture(run)): out[f'nbs/images/{run.name}-dataset.png'] = data
-    return out
+    return out | {f'nbs/images/{name}-{p.name}.png': p.light for name, r in _trainings(root).items() for p in _curve_picture(r)}
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-blocked
 _WRITTEN = ('README.md', 'PERFORMANCE.md', 'nbs/*.qmd', 'nbs/*.ipynb')

@@ -1,4 +1,5 @@
 "The docs' own words: the tutorial is what its files are, and works as written."
+import json
 import os
 import re
 import shutil
@@ -46,7 +47,7 @@ def test_another_field_has_its_own_parts(tmp_path):
         return done.stdout
 
     immig = '-c', 'import sys; from immig_research.cli import main; sys.exit(main())'
-    assert do(OWN/'read_texts.py', OWN/'texts', 'corpus') == '5 documents\n'
+    assert do(OWN/'read_texts.py', OWN/'texts', 'corpus') == '5 documents, 17 paragraphs\n'
     told = do(*immig, 'dataset', 'build', '--corpus', 'corpus', '--out', 'dataset')
     assert 'certificate        True' in told and 'berths' in told and 'asylum' not in told
     questions = (tmp_path/'dataset'/'eval.jsonl').read_text() + (tmp_path/'dataset'/'train.jsonl').read_text()
@@ -75,3 +76,18 @@ def test_the_tutorial_works_as_written(tmp_path):
     done = subprocess.run(['bash', '-c', script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=3600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path/'run'/'report.html').is_file() and (tmp_path/'hub'/'croissant.json').is_file() and (tmp_path/'review').is_dir()
+
+
+@pytest.mark.slow
+def test_every_page_of_the_docs_can_be_read_in_a_browser(tmp_path):
+    "No page is wider than its window, loads anything from outside, or has a picture that is missing or has no words."
+    from test_report import browser
+    chromium, modules = browser()
+    subprocess.run([sys.executable, ROOT/'tools'/'build_docs.py'], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(['node', ROOT/'tests'/'browser'/'pages.mjs', chromium, ROOT/'_docs', '-'], capture_output=True, text=True, timeout=900, env={**os.environ, 'NODE_PATH': modules})
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert len(found) > 80
+    wrong = {name: {k: v for k, v in seen.items() if k in ('broken', 'wordless', 'comments', 'cut', 'errors', 'outside') and v} | {k: seen[k] for k in ('wide', 'narrow') if seen[k] > 1} for name, seen in found.items()}
+    assert {name: bad for name, bad in wrong.items() if bad} == {}
+    assert [name for name, seen in found.items() if not seen['title'] or seen['h1'] != 1] == []

@@ -2,6 +2,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from immig_research.cli import main
+from immig_research import benchmark, pipeline, plans, recipes
+from immig_research.cli import COMMANDS, EXAMPLES, main, parser_of
 from immig_research.records import read_jsonl
 from immig_research.store import sample_store
 
@@ -124,11 +127,47 @@ def test_wrong_words_are_one_line_and_exit_2(tmp_path, monkeypatch, capsys, argv
     assert said in lines[-1] and lines[-1].startswith('immig: ')
 
 
-@pytest.mark.parametrize('command', ['run', 'sources', 'dataset', 'train', 'infer', 'judge', 'analyze', 'verify', 'recall', 'doctor'])
-def test_every_command_has_help_with_examples(command, capsys):
-    with pytest.raises(SystemExit) as stop: main([command, '--help'])
-    text = capsys.readouterr().out
-    assert stop.value.code == 0 and 'examples:' in text and f'immig {command}' in text and '_' not in ''.join(w for w in text.split() if w.startswith('--'))
+@pytest.fixture
+def help_of(capsys, monkeypatch):
+    "What `immig COMMAND --help` prints in a terminal of 100 columns."
+    def get(command):
+        monkeypatch.setenv('COLUMNS', '100')
+        with pytest.raises(SystemExit) as stop: main([command, '--help'])
+        assert stop.value.code == 0
+        return capsys.readouterr().out
+    return get
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_help_can_be_read(command, help_of):
+    "Each example stands on its own line and is a command; each option has words; what must be given stands first."
+    text = help_of(command)
+    options, examples = text.split('\nexamples:\n')
+    told = examples.replace(' \\\n      ', ' ').splitlines()
+    assert [line.strip() for line in told] == EXAMPLES[command] and all(line.startswith('  ') for line in told)
+    assert max(map(len, text.splitlines())) <= 100, [line for line in text.splitlines() if len(line) > 100]
+    assert '(default: False)' not in text and '_' not in ''.join(w for w in text.split() if w.startswith('--'))
+    parser = parser_of(command)
+    assert [a.dest for a in parser._actions if not (a.help or '').strip()] == []
+    needed = [a.dest for a in parser._actions if a.required and a.option_strings]
+    assert ('needed:' in text) == bool(needed) and all(f'--{n.replace("_", "-")}' in text.split('\noptions:')[0].split('needed:')[-1] for n in needed)
+    for example in EXAMPLES[command]:
+        words = shlex.split(example.split(' | ')[-1])
+        at = next(i for i, w in enumerate(words) if w in ('immig', 'immig_research.cli'))
+        assert words[at + 1] == command and parser.parse_args(words[at + 2:])
+
+
+@pytest.mark.parametrize('command, allowed', [
+    ('run', pipeline.RUN_RECIPES), ('train', recipes.RECIPES), ('benchmark', benchmark.RECIPES), ('sources', plans.SOURCES), ('judge', ('facts', 'overlap', 'bedrock:ID', 'openai:URL#ID')),
+    ('dataset', ('rules', 'bedrock:MODEL', 'openai:URL#MODEL')), ('infer', ('seed101', 'scored', 'fast', 'Tokens')), ('publish', ('adapter', 'merged')), ('recall', ('ISO date',)),
+], ids=lambda v: v if isinstance(v, str) else '')
+def test_help_says_what_is_allowed(command, allowed, help_of):
+    text = ' '.join(help_of(command).split('examples:')[0].split())
+    assert [name for name in allowed if not re.search(rf'(?<![\w-]){re.escape(name)}(?![\w-])', text)] == []
+
+
+@pytest.mark.parametrize('command', ['sources', 'dataset', 'train', 'infer', 'judge', 'benchmark', 'analyze', 'publish'])
+def test_help_speaks_of_other_fields(command, help_of): assert re.search('nother field|any field', help_of(command))
 
 
 def test_doctor_prints_json(capsys):

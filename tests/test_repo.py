@@ -52,6 +52,14 @@ def test_readme_is_short_and_names_two_commands():
     assert 'make run' in readme and 'make test' in readme and 'legal advice' in readme
 
 
+def test_readme_opens_with_what_a_newcomer_looks_for():
+    "What it is for, the picture, the two commands and the one that rebuilds the tables, the headline, what it does not do: in this order."
+    readme = (ROOT/'README.md').read_text()
+    places = [readme.find(w) for w in ('For researchers', '](nbs/images/pipeline.svg)', 'make run', '`immig reproduce --offline`', '<!-- results:headline', '## What it does not do', '## Stage by stage')]
+    assert -1 not in places and places == sorted(places)
+    assert re.search(r'^reproduce: .*\n\timmig reproduce --offline$', (ROOT/'Makefile').read_text(), re.M) and '`make reproduce`' in readme
+
+
 def test_import_needs_no_torch():
     code = ('import importlib, pkgutil, sys, immig_research\n'
             'for m in pkgutil.iter_modules(immig_research.__path__): importlib.import_module(f"immig_research.{m.name}")\n'

@@ -1,16 +1,20 @@
 "Numbers that are printed stand in a committed result file, and everything that is made from them can be made again."
 import json
 import re
+import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import made_benchmark as made_rows
 import numpy as np
 import pytest
 from PIL import Image
 
 from immig_research.cards import dataset_card, model_card
-from immig_research.records import BadInput
+from immig_research.records import BadInput, Document, append_jsonl, write_atomic, write_jsonl
 from immig_research.reproduce import artifacts, loose_figures, read_run, reproduce, runs
+from immig_research.tables import all_tables, cells, read_cells, write_cells
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = runs(ROOT)
@@ -127,6 +131,51 @@ def test_tables_made_again_from_cells_are_those_of_the_run(name):
     assert facts['dataset']['pairs'] == run.record['stages']['2-dataset']['pairs']
     card, printed = dataset_card(facts['dataset'], 'x')
     assert len(printed) > 40 and model_card(facts['model'], 'a/b', system=facts['system'])[1]
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    "The folder of a whole run as `immig run` leaves it, made without a model."
+    out, asked = tmp_path/'run', made_rows.questions()
+    rows = [replace(q, license='public domain', source_span='say', span_start=0, span_end=3) for q in asked]
+    tuned = out/'models'/'tuned'
+    for name, part in dict(train=rows[:80], eval=rows[80:]).items(): write_jsonl(out/'dataset'/f'{name}.jsonl', part)
+    write_atomic(out/'dataset'/'certificate.json', json.dumps(dict(holds=True, shared=dict(sections=[], spans=[], parents=[]), closest=[dict(similarity=0.4321)])))
+    write_jsonl(out/'corpus'/'documents.jsonl', [Document('made:1', 'T', 'say it', license_note='public domain', paragraphs=[])])
+    evals = [dict(step=0, loss=2.0516, perplexity=7.7802), dict(step=63, loss=1.6109, perplexity=5.0071)]
+    report = dict(base='smollm2-135m', steps=63, tokens_seen=146973, train=dict(pairs=80), eval=dict(pairs=21, rows=21), eval_before=dict(evals[0], rows=21), eval_after=dict(evals[1], rows=21),
+                  gates=dict(loss='better'), parity=dict(top1_agreement=1.0), prompt_sha256='ab' * 32, data_sha256=dict(train='cd' * 32), versions=dict(torch='2.13.0'))
+    write_atomic(tuned/'report.json', json.dumps(report))
+    write_atomic(tuned/'recipe.json', json.dumps(dict(name='laptop', lora_r=16, learning_rate=0.001)))
+    write_jsonl(tuned/'curve.jsonl', [dict(step=k, loss=2.0 - k / 100, kept='no') for k in range(1, 64)])
+    write_jsonl(tuned/'evals.jsonl', evals)
+    write_jsonl(tuned/'timings.jsonl', [dict(what='train', wall_s=1.5)])
+    write_cells(out/'benchmark'/'cells.csv', cells(asked, made_rows.judgments('base', asked) + made_rows.judgments('tuned', asked)))
+    overall = all_tables(read_cells(out/'benchmark'/'cells.csv'), population=None)['overall'].to_dict('records')
+    write_atomic(out/'benchmark'/'summary.json', json.dumps(dict(judge_model='made', generated_at='now')))
+    results = {'1-sources': dict(documents=1), '2-dataset': dict(pairs=101, train=80, eval=21), '3-train': report, '6-analyze': dict(overall=overall)}
+    for name, result in results.items():
+        write_atomic(out/'stages'/f'{name}.json', json.dumps(dict(name=name, result=result), default=str))
+        append_jsonl(out/'timings.jsonl', [dict(stage=name, wall_s=1.0, peak_mb=9)])
+    return out
+
+
+def test_a_recorded_run_makes_the_pages_of_both_cards(checkout, run_folder):
+    "From the folder of a run over its record to the data card and the model card of the docs, with pictures, and back when damaged."
+    tool = runpy.run_path(str(ROOT/'tools'/'record_run.py'))
+    (checkout/'results'/'late.json').write_text(json.dumps({**tool['record'](run_folder), 'date': '2999-01-02'}))
+    shutil.copy(run_folder/'benchmark'/'cells.csv', checkout/'results'/'late.cells.csv')
+    done = reproduce(checkout)
+    data, model = ((checkout/'nbs'/f'{name}.qmd').read_text() for name in ('data_card', 'model_card'))
+    for page, words in ((data, ('run `late` of 2999-01-02', '| train | 80 |', '`certificate.json` proves it', '0.43', '| asylum |', 'public domain')),
+                        (model, ('run `late` of 2999-01-02', 'HuggingFaceTB/SmolLM2-135M-Instruct', 'tuned minus base', '| tuned | made | 101 |', 'perplexity 7.78 and 5.01', '| lora_r | 16 |'))):
+        assert [w for w in words if w not in page] == []
+    for page in (data, model, (checkout/'nbs'/'results.qmd').read_text()):
+        for alt, target in re.findall(r'!\[(.*?)\]\((images/late[^)\s]+)\)', page): assert len(alt) > 10 and 1000 < (checkout/'nbs'/target).stat().st_size < 100_000
+    assert {'nbs/images/late-dataset.png', 'nbs/images/late-training.png'} <= set(done['restored'])
+    (checkout/'nbs'/'model_card.qmd').write_text(model.replace('5.01', '4.01'))
+    (checkout/'nbs'/'images'/'late-dataset.png').unlink()
+    assert set(reproduce(checkout)['restored']) == {'nbs/model_card.qmd', 'nbs/images/late-dataset.png'} and (checkout/'nbs'/'model_card.qmd').read_text() == model
 
 
 def test_where_there_are_no_results_it_says_so(tmp_path):

@@ -76,6 +76,14 @@ class TestNotebook:
         assert not re.search(r'/(root|home|tmp|work)/', json.dumps(outputs)), 'a machine path in an output'
         assert nb.stat().st_size <= 400_000
 
+    def test_pictures_are_small_and_have_words(self, nb):
+        "For those who cannot see them: words in the output, or in the cell's `fig-alt`."
+        for c in code(nb):
+            for o in c.get('outputs', []):
+                if 'image/png' not in o.get('data', {}): continue
+                words = o.get('metadata', {}).get('image/png', {}).get('alt') or ''.join(re.findall(r'#\| fig-alt: *(.+)', source(c)))
+                assert len(words) > 10 and len(o['data']['image/png']) * 3 / 4 < 100_000, c['id']
+
     def test_ids_are_names_and_unique(self, nb):
         ids = [c['id'] for c in cells(nb)]
         assert len(ids) == len(set(ids)) and all(re.fullmatch(r'[\w-]+', i) for i in ids)

@@ -3,9 +3,10 @@ the pages, pictures and blocks that are made from result files (as `immig reprod
 
 Nothing is executed. The site is rendered by smalldocs from the folder that nbdev processed and from `_quarto.yml`, so
 that it needs no Quarto; `nbdev_docs` renders the same folder where Quarto is installed. The build fails when a page is
-missing, when an internal link leads nowhere, or when nbdev warns of a cell that mixes imports and code.
+missing, when an internal link leads nowhere, when a picture has no words for those who cannot see it, or when nbdev warns of a cell that mixes imports and code.
 """
 import argparse
+import html
 import json
 import re
 import shutil
@@ -34,12 +35,12 @@ def outputs_md(cell):
 
 
 def readme():
-    "README.md: the index notebook's prose, code and outputs, without hidden cells; what is made from results first."
+    "README.md: the index notebook's prose, code and outputs, without hidden cells, pictures found from the root; what is made from results first."
     reproduce(root)
     parts = ['<!-- Made from nbs/index.ipynb by `make readme`; edit that. -->']
     for cell in json.loads((root/'nbs/index.ipynb').read_text(encoding='utf-8'))['cells']:
         source = ''.join(cell['source']).strip()
-        if cell['cell_type'] == 'markdown': parts.append(source)
+        if cell['cell_type'] == 'markdown': parts.append(source.replace('](images/', '](nbs/images/'))
         elif cell['cell_type'] == 'code' and '#| hide' not in source:
             if '#| echo: false' not in source: parts.append(f'```python\n{source}\n```')
             parts += outputs_md(cell)
@@ -47,21 +48,23 @@ def readme():
 
 
 class Links(HTMLParser):
-    "The `href`, `src` and `id` values of a page."
+    "The `href`, `src` and `id` values of a page, and its pictures without words."
     def __init__(self, page):
         super().__init__()
-        self.refs, self.ids = [], set()
+        self.refs, self.ids, self.wordless = [], set(), []
         self.feed(page.read_text(encoding='utf-8'))
     def handle_starttag(self, tag, attrs):
         for k, v in attrs:
             if k in ('href', 'src') and v: self.refs.append(v)
             if k == 'id' and v: self.ids.add(v)
+        if tag == 'img' and not dict(attrs).get('alt'): self.wordless.append(dict(attrs).get('src', '')[:60])
 
 
 def broken_links(site):
-    "Internal links of `site` that lead to no file, or to no place in their page."
+    "Internal links of `site` that lead to no file, or to no place in their page, and pictures without words."
     pages = {p: Links(p) for p in site.rglob('*.html')}
     for page, links in pages.items():
+        yield from (f'{page.name}: no alt text: {src}' for src in links.wordless)
         for ref in links.refs:
             if re.match(r'[a-z]+:|//', ref): continue
             path, _, anchor = ref.partition('#')
@@ -89,6 +92,33 @@ def sidebar():
     return [entry for group in groups if group for entry in [dict(text='---'), *group]][1:]
 
 
+def linked(text, there):
+    "`text` with the names of notebooks that are `there`, in backticks, as links to their pages; code blocks and links stay."
+    parts = re.split(r'(^```.*?^```$|\[[^\]]*\]\([^)]*\))', text, flags=re.S | re.M)
+    name = lambda m: f'[`{m[1]}`]({plain(m[1])}.html)' if m[1] in there else m[0]
+    return ''.join(p if k % 2 else re.sub(r'`(\d\d[a-z]?_\w+)`', name, p) for k, p in enumerate(parts))
+
+
+def with_words(output):
+    "A stored picture that has words for those who cannot see it, as HTML that says them; the renderer drops them otherwise."
+    words, picture = output.get('metadata', {}).get('image/png', {}).get('alt'), output.get('data', {}).get('image/png')
+    if not (words and picture): return output
+    tag = f'<img src="data:image/png;base64,{"".join(picture).strip()}" alt="{html.escape(words)}" class="img-fluid">'
+    return {**output, 'data': {'text/html': tag}, 'metadata': {}}
+
+
+def mend_pages(cache):
+    "In the pages of `cache`, make the names of notebooks links and give pictures their words."
+    there = {p.stem for p in (root/'nbs').glob('[0-9]*.ipynb')}
+    for page in cache.glob('*.qmd'): page.write_text(linked(page.read_text(encoding='utf-8'), there), encoding='utf-8')
+    for page in cache.glob('*.ipynb'):
+        book = json.loads(page.read_text(encoding='utf-8'))
+        for cell in book['cells']:
+            if cell['cell_type'] == 'markdown': cell['source'] = linked(''.join(cell['source']), there)
+            if cell['cell_type'] == 'code': cell['outputs'] = [with_words(o) for o in cell.get('outputs', [])]
+        page.write_text(json.dumps(book), encoding='utf-8')
+
+
 def drop_numbers(cache):
     "Name each page as nbdev's own links do, without the number that orders the notebooks: records.html, not 00a_records.html."
     for nb in sorted(cache.glob('[0-9]*.ipynb')): nb.rename(cache/plain(nb.name))
@@ -101,6 +131,7 @@ def site():
     refresh_quarto_yml()
     shutil.rmtree(root/'_proc', ignore_errors=True)
     cache = proc_nbs(cfg.nbs_path, n_workers=0, force=True)
+    mend_pages(cache)
     drop_numbers(cache)
     done = subprocess.run(['smalldocs', 'render', str(cache), '--quiet'], capture_output=True, text=True)
     print(''.join(w for w in (done.stdout + done.stderr).splitlines(True) if not re.search('output-file|keep-md|commonmark', w)), end='')
@@ -115,7 +146,7 @@ def site():
     missing = [f.name for f in pages if not (out/f'{plain(f.stem)}.html').exists()]
     if missing: sys.exit(f'no page for {missing}')
     broken = sorted(set(broken_links(out)))
-    if broken: sys.exit(f'{len(broken)} broken links:\n' + '\n'.join(broken[:20]))
+    if broken: sys.exit(f'{len(broken)} broken links and pictures without words:\n' + '\n'.join(broken[:20]))
     print(f"{len(list(out.glob('*.html')))} pages in {out.name}/, no broken links")
 
 

@@ -6,21 +6,26 @@ from pathlib import Path
 from immig_research.chunk import chunk_document
 from immig_research.records import Document, sha256_file, write_jsonl
 
-LICENSE = 'CC0-1.0'
+RULES, LICENSE = 'Harbour Rules', 'CC0-1.0'
+
+
+def read_paragraphs(text):
+    "The paragraphs under each heading such as `## 4.1 Nets`, with their places in the text and ids that can be cited."
+    for section in re.finditer(r'^## ([\d.]+) .+\n((?:(?!#).*\n?)*)', text, re.M):
+        for k, p in enumerate(re.finditer(r'\S.*(?:\n.*\S.*)*', section[2]), 1):
+            start = section.start(2) + p.start()
+            yield dict(id=f'{RULES} {section[1]}' + (f' para. {k}' if k > 1 else ''), start=start, end=start + len(p[0]), kind='text')
 
 
 def read_chapter(path):
-    "One chapter: its sections are its paragraphs, each with an id that can be cited."
+    "One chapter as a document."
     text = path.read_text(encoding='utf-8')
-    title = re.match(r'# (.+)', text)[1]
-    paragraphs = []
-    for section in re.finditer(r'^## ([\d.]+) (.+)\n\n(.+)', text, re.M):
-        start, end = section.start(3), section.end(3)
-        paragraphs.append(dict(id=f'Harbour Rules {section[1]}', start=start, end=end, kind='text'))
-    return Document(f'harbour:{path.stem}', title, text, source_name='Harbour Rules', source_type='regulation', agency='Harbour board',
+    title, day = re.search(r'^# (.+)', text, re.M), re.search(r'^As of: (\d{4}-\d\d-\d\d)', text, re.M)
+    paragraphs = list(read_paragraphs(text))
+    if not (title and day and paragraphs): sys.exit(f'{path}: needs a line "# Title", a line "As of: 2026-03-01" and a section "## 1.1 Title"')
+    return Document(f'harbour:{path.stem}', title[1], text, source_name=RULES, source_type='regulation', agency='Harbour board',
                     jurisdiction='Town', license_note=LICENSE, source_id='harbour', raw_path=path.name, raw_sha256=sha256_file(path),
-                    citation=f'Harbour Rules {paragraphs[0]["id"].split()[-1].split(".")[0]}', section_path=[title], paragraphs=paragraphs,
-                    as_of=re.search(r'As of: (\S+)', text)[1])
+                    citation=paragraphs[0]['id'].rpartition('.')[0], section_path=[title[1]], paragraphs=paragraphs, as_of=day[1])
 
 
 if __name__ == '__main__':
@@ -28,4 +33,4 @@ if __name__ == '__main__':
     documents = [read_chapter(p) for p in sorted(texts.glob('*.md'))]
     write_jsonl(corpus/'documents.jsonl', documents)
     write_jsonl(corpus/'chunks.jsonl', [chunk for d in documents for chunk in chunk_document(d)])
-    print(f'{len(documents)} documents')
+    print(f'{len(documents)} documents, {sum(len(d.paragraphs) for d in documents)} paragraphs')
