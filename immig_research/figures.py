@@ -95,7 +95,7 @@ def _sentence(doc, para, kind='sentence'):
 
 def ask_figures(
     doc: Document, # Statistics whose figures stand in sentences
-    most: int = 50, # The most figures asked for
+    most: int = 60, # The most figures asked for
 ) -> Iterator[Draft]: # In the order of the text
     "Ask for figures of `doc`: whole years first, then months chosen by hash, `most` in all."
     found = []

@@ -112,7 +112,7 @@ def fault(
     "What speaks against `question` and `answer`, made from `s`."
     words, rule, whole = count_words(answer), re.sub(r'^(?:Yes|No)\. ', '', answer), s.kind in ('section', 'provision')
     listed = whole or s.kind == 'list'
-    if words > (260 if whole else 200 if listed else 120): return f'answer of {words // 50 * 50} words or more'
+    if words > (310 if whole else 200 if listed else 120): return f'answer of {words // 50 * 50} words or more'
     if words < 6 and s.kind != 'row' and s.source != 'statistics': return 'answer under 6 words'
     if count_words(question) < 5: return 'question under 5 words'
     if (much := _overloaded(question)): return much

@@ -109,7 +109,7 @@ def _shaped(heading, above):
 # %% ../nbs/01i_headings.ipynb #headings-section-rule
 def _matter(heading):
     "What a heading is about; '' where it tells too little or wants an article."
-    if count_words(heading) < 2 or count_words(heading) > 7 or PREPOSED.match(heading) or main_verb(heading) or GENERIC.fullmatch(heading): return ''
+    if not 3 <= count_words(heading) <= 7 or PREPOSED.match(heading) or main_verb(heading) or GENERIC.fullmatch(heading): return ''
     if re.search(r'\bnot\b|\b(?:allowed|surrendered|required|permitted)$|^(?:summary|table|other|within|outside)\b|\b\w+[ai]ble$|^\w+(?:[ai]ble|ed) and\b|consider(?:ed|ations)$', heading): return ''
     return heading if re.match(r'\w+ing\b', heading) or _GOES_ALONE.fullmatch(_AFTER_NOUN.split(heading)[0]) else ''
 
@@ -129,13 +129,11 @@ def section_rule(
 def provision_rule(
     s: Statement, # All that stands at a place of the Code or the manual
     clause: Clause | None, # Not used
-) -> Found: # 'what does 8 U.S.C. 1229b(a) provide', and for a place without a number '... say under the heading "..."'
+) -> Found: # 'what does 8 U.S.C. 1229b(a) provide'
     "Ask for the place of `s` by its citation where its heading asks for nothing; there is no need of a `clause`."
-    if s.kind not in ('section', 'provision') or s.source not in ('statute', 'policy_manual') or section_rule(s, clause) or not 15 <= count_words(s.text): return []
+    if s.kind not in ('section', 'provision') or s.source not in ('statute', 'policy_manual') or section_rule(s, clause) or count_words(s.text) < 10: return []
     if not _LAYS_DOWN.search(s.text) or _JOINED.match(s.text) or _FRAGMENT.match(s.text) or s.source != 'statute' and re.search(r'["?]|\b[Ee]xamples?\b|[a-z][A-Z]', s.title): return []
-    if s.source == 'statute' and not s.numbered: return []
-    core = f'what does {s.cite} provide' if s.numbered else f'what does {s.cite} say under the heading "{s.title.strip(" .:")}"'
-    return [(core, tidy(s.text), 'overview')]
+    return [(f'what does {s.cite} provide', tidy(s.text), 'overview')] if s.numbered else [] # Else its citation names more than this
 
 # %% ../nbs/01i_headings.ipynb #headings-heading-rule
 def heading_rule(

@@ -77,7 +77,6 @@ _TURNS = tuple((re.compile(pattern), said) for pattern, said in (
     (rf'Under U\.S\. immigration law \((8 U\.S\.C\. [^ ,:]+)(?:: ([^?]+?))?\), (.+)\?', r'According to {1}{2:in}, {3}?'),
     (rf'What does {_LAW} say about (.+)\?', r'Can you tell me what {1}{2:in} says about {3}?'), (rf'What does {_LAW} say about (.+)\?', r'What does the statute say about {3} in {1}{2:in}?'), (rf'What does {_LAW} provide\?', r'Can you tell me what {1}{2:in} provides?'), (rf'What does {_LAW} provide\?', r'What is the rule in {1}{2:in}?'),
     (rf'What does {_MANUAL} provide\?', r'What does the USCIS Policy Manual say at {1}{2}?'), (rf'What does {_MANUAL} provide\?', r'Can you tell me what {1}{2} says?'),
-    (rf'What does {_MANUAL} say under the heading ("[^"]+")\?', r'Under the heading {3}, what does the USCIS Policy Manual say at {1}{2}?'), (rf'What does {_MANUAL} say under the heading ("[^"]+")\?', r'Can you tell me what stands under {3} in {1}{2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])(.+)\?', r'Going by USCIS guidance{1}, {2}?'),
     (rf'(?:Under USCIS policy|According to the USCIS Policy Manual){_ON}, (?=[a-z])((?!.*(?: (?:if|when|where|on|under) |according to|guidance)).+)\?', r'{2:upper}, according to USCIS guidance{1}?'),
     (r'How many (.+) were there in (.+)\?', r'Could you tell me how many {1} there were in {2}?'), (r'What was the number of (.+) in (.+?)\?', r'How many {1} were counted in {2}?'),

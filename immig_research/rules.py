@@ -336,7 +336,7 @@ def permission_rule(
 ) -> Found: # 'may ...', with an answer that begins with Yes or No
     "Ask whether something is allowed, required or so, where the `clause` of `s` says it, its case put first."
     if not clause or s.kind == 'list' or clause.aux in ('will', 'can') or clause.subject == 'There' or is_nought(clause.subject) or clause.negative and re.search(r'\b(?:who|that|which)\b[^,]* not\b', s.head) or _ADMONISHES.search(s.head): return []
-    if s.source in ('statute', 'policy_manual') and not clause.negative and (not clause.lead or re.match('If (?:necessary|needed|applicable)', clause.lead)): return [] # What it lays down, a question by citation asks for
+    if s.source in ('statute', 'policy_manual'): return [] # What they lay down, a question by citation asks for
     if re.match(r'(?:some|many|most|several|whoever)\b', clause.subject, re.I) or clause.negative and ' until ' in f' {clause.rest} ': return []
     if re.search(r'\b(?:either|never|because|certain|be able)\b|, and there\b|\band (?:an?|the) (?:applicant|officer|alien|petitioner|person|requestor|beneficiary)\b', s.head, re.I) or not clause.negative and _STATES.match(f'{clause.aux} {clause.rest}'): return [] # Its yes or no would say too much
     if re.match('be ', clause.rest) and re.search(r' and (?:contain|include|state|provide|have)\b', clause.rest): return []

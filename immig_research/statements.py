@@ -8,7 +8,7 @@ __all__ = ['ENDS', 'BULLET', 'RUN_IN', 'Statement', 'Draft', 'count_words', 'sta
 # %% ../nbs/01f_statements.ipynb #statements-imports
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .records import Document
 from .wording import (
@@ -157,7 +157,7 @@ def _list_statement(doc, chapeau, items, common):
         **common)
 
 # %% ../nbs/01f_statements.ipynb #statements-under
-_LONGEST = 250 # Words of a place that is asked for as a whole
+_LONGEST = 300 # Words of a place that is asked for as a whole
 
 def _under(doc, i, opens):
     "The paragraphs from the one at `i` on at the place that the paragraph `opens` opens; none where they go on under narrower headings, or hold more than text."
@@ -224,6 +224,18 @@ def _whose(held, text, heading, title):
     m = RUN_IN.match(text) if title.endswith('Categories') else None
     return m[0].partition('--(')[0] if m and '--(' in m[0] else held
 
+# %% ../nbs/01f_statements.ipynb #statements-secretary
+_SECRETARY = re.compile(r'\bSecretary of (State|Homeland Security|Labor|Defense|Health and Human Services|Education|Agriculture|the Treasury|the Interior|Commerce)\b')
+
+def _only_secretary(doc):
+    "Whom 'the Secretary' can mean in a section of the Code that names only one; '' elsewhere."
+    names = set(_SECRETARY.findall(doc.text)) if doc.source_type == 'statute' else set()
+    return names.pop() if len(names) == 1 else ''
+
+def _named(text, name):
+    "`text` with the first bare 'the Secretary' written out."
+    return text if not name or _SECRETARY.search(text) else re.sub(r'\b([Tt]he Secretary)\b(?! (?:of|for)\b)', rf'\1 of {name}', text, count=1)
+
 # %% ../nbs/01f_statements.ipynb #statements-statements-parts
 def _pieces(doc, i, text, common):
     "The statements of the paragraph at `i`, and how many paragraphs of its list they use up."
@@ -242,7 +254,7 @@ def statements(
     doc: Document, # A document with paragraphs
 ) -> Iterator[Statement]: # In the order of the text
     "Cut `doc` into pieces that can each be asked about; worked examples and footnotes are left out."
-    trail, skip, name, place, whose = [], 0, _form_name(doc), _places(doc), ''
+    trail, skip, name, place, whose, secretary = [], 0, _form_name(doc), _places(doc), '', _only_secretary(doc)
     base = dict(policy_manual=[*doc.section_path[-2:-1], doc.title], form_instructions=[]).get(doc.source_type, [doc.title])
     for i, para in enumerate(doc.paragraphs):
         if skip: skip -= 1; continue
@@ -255,4 +267,4 @@ def statements(
         common = dict(topic=topic_of([*base, *above]), source=doc.source_type, title=above[-1] if above else '', name=name,
             above=topic_of([*base, *above[:-1]]), filers=plain_heading(whose), place=place)
         found, skip = _pieces(doc, i, text, common)
-        yield from found
+        yield from (replace(s, text=_named(s.text, secretary), head=_named(s.head, secretary)) for s in found)
