@@ -22,7 +22,7 @@ from .wording import lower_first, split_sentences, upper_first
 _TERM_OF_ART = '(?! (?:regis|relat|fianc|smugg|work|labor|child|crew|enem|invest|file|numb|terror))'
 _SAID = (('prior to', 'before'), ('in order to', 'to'), ('pursuant to', 'under'), ('subsequent to', 'after'), ('regarding', 'about'), ('commence', 'begin'),
     ('commences', 'begins'), ('demonstrate', 'show'), ('demonstrates', 'shows')) # Safe anywhere; no term of art among them
-_ALIENS = ((f'an alien{_TERM_OF_ART}', 'a noncitizen'), (f'An alien{_TERM_OF_ART}', 'A noncitizen'), (f'Alien(s?){_TERM_OF_ART}', r'Noncitizen\1'),
+_ALIENS = ((f'an alien{_TERM_OF_ART}', 'a noncitizen'), (f'An alien{_TERM_OF_ART}', 'A noncitizen'), (f'(?:^|(?<=[.:;] ))Alien(s?){_TERM_OF_ART}', r'Noncitizen\1'),
     (f'(?<!illegal )(?<!unaccompanied )alien(s?){_TERM_OF_ART}', r'noncitizen\1')) # Not where nationals are spoken of, who are no citizens and no aliens
 _PLAIN, _PLAIN_ALIENS = (tuple((re.compile(rf'\b{said}\b'), plain) for said, plain in words) for words in (_SAID, _ALIENS))
 
