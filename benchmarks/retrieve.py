@@ -41,7 +41,7 @@ def child(system, what, corpus):
     if system == 'bm25s':
         words = build()
         top = lambda q: np.argpartition(-R.bm25_scores(words, R.terms(q)), 50)[:50]
-    elif system == 'vector-matrix': top = lambda q: np.argpartition(-(vectors @ encode(index.reader, [q])[0]), 50)[:50]
+    elif system == 'vector-matrix': top = lambda q: np.argpartition(-(vectors @ encode(index.asker, [q])[0]), 50)[:50]
     else:
         index.passages, index.words = passages, build()
         index.document, index.days = np.tile(index.document, times), {}

@@ -27,7 +27,7 @@ from tabulate import tabulate
 
 from . import __version__, bedrock, clock, fetch as fetching, plans
 from . import audit as audit_stage, benchmark as benchmark_stage, publish as publish_stage, reproduce as reproduce_stage
-from . import grounded as grounded_stage, serve as serve_stage, traps as traps_stage
+from . import grounded as grounded_stage, serve as serve_stage, traps as traps_stage, worded as worded_stage
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sagemaker as sagemaker_stage, sources as sources_stage, train as train_stage, verify as verify_stage
 from .ledger import BudgetStop, read_budget
 from .llm import RunStopped
@@ -162,7 +162,7 @@ def _whole(text, name, least=1):
 
 def infer(
     questions: str, # File of rows with qa_id and question
-    model: str = 'smollm2-135m', # The embedded model, a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT
+    model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag one that runs here words the answers
     system: str = None, # Name in the tables; the model's if left out
     sample: str = 'all', # seed101 (at most 8 of each subdomain), all, or a number of questions
     prompt: str = None, # immig, seed, or own (for another field); the one that the model was trained under if left out, or immig
@@ -182,9 +182,14 @@ def infer(
     rows = infer_stage.select(read_jsonl(questions, QAPair), sample)
     if rag and no_rag: raise BadInput('--rag and --no-rag exclude each other: give one of them')
     if as_of and not rag: raise BadInput('--as-of chooses among versions of the sources: give --rag too')
-    system = system or ('quoted' if rag else infer_stage.short_name(model))
+    name = infer_stage.short_name(model or 'smollm2-135m')
+    system = system or (f'{name}-on-sources' if rag and model else 'quoted' if rag else name)
     out = out or data_dir()/'benchmark'/f'predictions-{benchmark_stage.slug(system)}.jsonl'
-    if rag: return grounded_stage.answer_all(open_index(corpus or data_dir()/'corpus', vectors=not words_only), rows, out, system, as_of)
+    if rag:
+        index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
+        if model: return worded_stage.word_all(index, rows, model, out, system=system, as_of=as_of, max_new_tokens=max_new_tokens)
+        return grounded_stage.answer_all(index, rows, out, system, as_of)
+    model = model or 'smollm2-135m'
     prompt = prompt or read_record(model).get('prompt', 'immig')
     return infer_stage.infer(rows, model, out, system=system, mode=mode, batch_size=_whole(batch_size, 'batch-size'), max_new_tokens=max_new_tokens,
         budget=read_budget(budget), prompt=prompt)
@@ -198,9 +203,9 @@ def ask(
     json: bool = False, # Print the record as JSON
 ) -> dict: # The answer with its citations
     "An answer in checked quotations from the sources, or a reasoned no."
-    said = grounded_stage.answer(open_index(corpus or data_dir()/'corpus', vectors=not words_only), question, as_of)
+    tell = (lambda part: None) if json else (lambda part: print(part + '\n', flush=True))
+    said = grounded_stage.answer(open_index(corpus or data_dir()/'corpus', vectors=not words_only), question, as_of, tell=tell)
     if json: return said.to_row()
-    print(said.text + '\n')
     return dict(disposition=', '.join(filter(None, [said.disposition, said.reason])), quotations=f'{len(said.citations)}, each verified against its source')
 
 # %% ../nbs/06_cli.ipynb #cli-serve

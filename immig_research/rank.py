@@ -113,7 +113,8 @@ def _loss(weights, groups, penalty):
 
 def fit_ranker(
     groups: Iterable[tuple], # (features of the candidates, 1 for each right one and 0 for the others), one a question
-    penalty: float = 1e-3, # On the squares of the weights
+    penalty: float = 1e-2, # On the squares of the weights
+    names: tuple = FEATURES, # Of the features
 ) -> dict: # features, mean, scale, weights, loss, questions
     "Fit the weights to `groups`."
     from scipy.optimize import minimize
@@ -123,7 +124,7 @@ def fit_ranker(
     mean, scale = every.mean(0), every.std(0) + 1e-6
     done = minimize(_loss, np.zeros(every.shape[1]), args=([((x - mean) / scale, y) for x, y in groups], penalty), jac=True, method='L-BFGS-B')
     numbers = lambda a: [round(float(v), 6) for v in a]
-    return dict(features=list(FEATURES), mean=numbers(mean), scale=numbers(scale), weights=numbers(done.x), loss=round(float(done.fun), 4), questions=len(groups))
+    return dict(features=list(names), mean=numbers(mean), scale=numbers(scale), weights=numbers(done.x), loss=round(float(done.fun), 4), questions=len(groups))
 
 # %% ../nbs/03e_rank.ipynb #rank-use
 @lru_cache(maxsize=2)

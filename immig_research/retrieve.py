@@ -20,7 +20,7 @@ import pandas as pd
 
 from .chunk import place_of
 from .clock import check_day, in_force
-from .embed import Encoder, encode, load_encoder, vectors_of
+from .embed import Encoder, encode, load_asker, load_encoder, vectors_of
 from .passages import Passage, cut_all, law_words, named_places, terms
 from .rank import features, score_candidates
 from .records import BadInput, Document, QAPair, Record, read_jsonl, sha256_file, write_atomic, write_jsonl
@@ -70,11 +70,13 @@ class Index:
     headings: object           # Over the headings of passages
     whole: object              # Over documents
     vectors: np.ndarray | None # (passages, dim) float32; None where there is no encoder
-    reader: Encoder | None = None # Of questions; None where there is none
+    reader: Encoder | None = None # Of sentences; None where there is none
     chunks: dict = field(default_factory=dict)    # doc_id -> (starts, chunk ids)
     days: dict = field(default_factory=dict)      # Day -> what is law then, filled when asked
+    asker: Encoder | None = None # As `reader`, taught to read questions; None: the `reader`
     def __post_init__(self):
         "Number the documents, and open the corpus for citations"
+        self.asker = self.asker or self.reader
         number = {d: n for n, d in enumerate(self.documents)}
         self.document = np.array([number[p.doc_id] for p in self.passages], int)
         self.verify_index: VerifyIndex = index_corpus(self.documents)
@@ -122,8 +124,8 @@ def open_index(
     bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
-    reader = load_encoder('float32') if encoder else None
-    return Index(found.documents, passages, *bm25, rows, reader, _chunk_starts(found.chunks))
+    reader, asker = (load_encoder('float32'), load_asker()) if encoder else (None, None)
+    return Index(found.documents, passages, *bm25, rows, reader, _chunk_starts(found.chunks), asker=asker)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-allowed
 def allowed_on(
@@ -174,7 +176,7 @@ def all_scores(
     scores = dict(words=bm25_scores(index.words, asked), headings=bm25_scores(index.headings, asked),
         document=bm25_scores(index.whole, asked)[index.document], law_words=bm25_scores(index.words, law_words(question)),
         named_place=inside, named_document=whole)
-    vector = index.vectors @ encode(index.reader, [question])[0] if index.reader else np.zeros(len(index.passages), np.float32)
+    vector = index.vectors @ encode(index.asker, [question])[0] if index.asker else np.zeros(len(index.passages), np.float32)
     return {'vector': np.where(fine, vector, -1), **{name: np.where(fine, s, 0) for name, s in scores.items()}}
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-candidates

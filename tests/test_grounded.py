@@ -44,7 +44,7 @@ def test_nothing_but_quotations_is_said_of_the_law(index):
 
 
 def test_a_wrong_quotation_is_never_shown(index, monkeypatch):
-    monkeypatch.setattr(G, 'quotation_of', lambda index, hit: G.Quotation('8 U.S.C. 1158', hit.doc_id, 0, 9, 'Everybody may stay for as long as they please.'))
+    monkeypatch.setattr(G, 'quotation_of', lambda index, hit, numbers: G.Quotation('8 U.S.C. 1158', hit.doc_id, 0, 9, 'Everybody may stay for as long as they please.'))
     said = G.answer(index, QUESTIONS[0])
     assert said.disposition == 'abstained' and not said.citations and 'please' not in said.text
 
