@@ -366,10 +366,10 @@ def test_gate_marks_a_model_that_got_worse(recipe, tmp_path):
     assert report['eval_after']['loss'] > report['eval_before']['loss'] and report['gates']['loss'] == 'not better' and report['failed'] == ['loss']
 
 
-@pytest.mark.parametrize('learnt, kind', [('a'*40, 'repetition'), ('.', 'empty'), ('ab ab ab', 'echo')])
+@pytest.mark.parametrize('learnt, kind', [('a'*40, 'repetition'), ('.', 'empty')])
 def test_gate_marks_a_model_that_collapsed(recipe, tmp_path, monkeypatch, learnt, kind):
-    "The toy is taught, on purpose, to say one letter for ever, or nothing, or what it was asked."
-    question = learnt if kind == 'echo' else 'Which form is it that I shall file now'
+    "The toy is taught, on purpose, to say one letter for ever, or nothing."
+    question = 'Which form is it that I shall file now'
     write_jsonl(tmp_path/'train.jsonl', [QAPair(f'q{k}', question, learnt) for k in range(20)])
     write_jsonl(tmp_path/'eval.jsonl', [QAPair('e', question, learnt)])
     real = T.answer_canaries
