@@ -126,8 +126,8 @@ def ask_forms(
         yield Draft(s, f'What is Form {number} used for?', f'{named}: {use}', 'purpose', 'form_use', 'form')
         wanted = re.match(rf'Use Form {number} (?:if you (?:want|wish|need) )?(to [a-z](?:[^.]|\bU\.S\.){{15,130}})\.', use)
         if wanted and number not in wanted[1]: yield Draft(s, f'Which USCIS form do I use {first_person(wanted[1])}?', f'{named}. {use}', 'procedure', 'form_for', 'form')
-        if way == 'File Online': yield Draft(s, f'Can I file Form {number} online?', f'Yes. USCIS lists {named}, as a form that may be filed online.', 'permission', 'form_online', 'form')
-        elif way == 'Paper': yield Draft(s, f'Can I file Form {number} online?', f'No. USCIS lists {named}, as a paper form.', 'permission', 'form_online', 'form')
+        if way == 'File Online': yield Draft(s, f'Can I file Form {number} online?', f'USCIS lists {named}, as a form that may be filed online.', 'procedure', 'form_online', 'form')
+        elif way == 'Paper': yield Draft(s, f'Can I file Form {number} online?', f'USCIS lists {named}, as a paper form.', 'procedure', 'form_online', 'form')
 
 # %% ../nbs/01k_figures.ipynb #figures-ask-civics
 _CIVICS = re.compile(r'Question \d+: (.+?\?|.+?\.)(?: \((?:For|\*)[^)]*\))?\n((?:- .+\n?)+)')
