@@ -131,6 +131,7 @@ def site():
     refresh_quarto_yml()
     shutil.rmtree(root/'_proc', ignore_errors=True)
     cache = proc_nbs(cfg.nbs_path, n_workers=0, force=True)
+    shutil.copytree(root/'nbs'/'images', cache/'images', dirs_exist_ok=True)  # nbdev leaves out what is older than its cache
     mend_pages(cache)
     drop_numbers(cache)
     done = subprocess.run(['smalldocs', 'render', str(cache), '--quiet'], capture_output=True, text=True)
