@@ -106,7 +106,7 @@ def gguf_file(weights):
     "The embedded model as GGUF: q4, as it is packaged (Q4_1), or f16 or bf16 from the weights that all other engines use."
     import gguf
     from immig_research import gguf_file as G
-    from immig_research.train import embedded_gguf, load_base, model_folder
+    from immig_research.models import embedded_gguf, load_base, model_folder
     if weights == 'q4': return embedded_gguf()
     if weights == 'f16': return kept('f16.gguf', lambda part: G.export_gguf(model_folder('smollm2-135m'), part))
 
