@@ -140,7 +140,8 @@ def _rows_table(rows):
     "A table with the columns of all `rows`; one that is empty throughout is left out."
     names = [n for n in dict.fromkeys(k for r in rows for k in r) if any(r.get(n) is not None for r in rows)]
     frame = pd.DataFrame([{n.replace('_', ' '): _show(r.get(n)) for n in names} for r in rows])
-    return frame.to_markdown(index=False, disable_numparse=True)
+    table = frame.to_markdown(index=False, disable_numparse=True)
+    return table if len(rows) <= 24 else f'<details><summary>{len(rows)} rows</summary>\n\n{table}\n\n</details>'
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-bench-section
 _HEAD = ('date', 'commit', 'machine', 'versions')
@@ -200,7 +201,10 @@ def _page(title, description, *parts):
     note = '<!-- Made by `immig reproduce --offline`; edit nothing here. -->'
     return f'---\ntitle: "{title}"\ndescription: "{description}"\n---\n\n{note}\n\n' + '\n\n'.join(p.strip() for p in parts if p) + '\n'
 
-def _figure(name, picture): return f'![{picture.alt}](images/{name}-{picture.name}.png)'
+def _figure(name, picture):
+    "A picture with its caption, and with words for those who cannot see it."
+    words = picture.alt.replace('"', "'")
+    return f'![{picture.caption or picture.title}](images/{name}-{picture.name}.png){{fig-alt="{words}"}}'
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-run-pictures
 def _dataset_picture(run):

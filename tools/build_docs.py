@@ -99,6 +99,11 @@ def linked(text, there):
     return ''.join(p if k % 2 else re.sub(r'`(\d\d[a-z]?_\w+)`', name, p) for k, p in enumerate(parts))
 
 
+def described(text):
+    "`text` in which a description of more than 120 characters is a picture's alt text and no caption below it."
+    return re.sub(r'^!\[([^\]"]{120,})\]\((\S+)\)$', r'![](\2){fig-alt="\1"}', text, flags=re.M)
+
+
 def with_words(output):
     "A stored picture that has words for those who cannot see it, as HTML that says them; the renderer drops them otherwise."
     words, picture = output.get('metadata', {}).get('image/png', {}).get('alt'), output.get('data', {}).get('image/png')
@@ -110,11 +115,11 @@ def with_words(output):
 def mend_pages(cache):
     "In the pages of `cache`, make the names of notebooks links and give pictures their words."
     there = {p.stem for p in (root/'nbs').glob('[0-9]*.ipynb')}
-    for page in cache.glob('*.qmd'): page.write_text(linked(page.read_text(encoding='utf-8'), there), encoding='utf-8')
+    for page in cache.glob('*.qmd'): page.write_text(described(linked(page.read_text(encoding='utf-8'), there)), encoding='utf-8')
     for page in cache.glob('*.ipynb'):
         book = json.loads(page.read_text(encoding='utf-8'))
         for cell in book['cells']:
-            if cell['cell_type'] == 'markdown': cell['source'] = linked(''.join(cell['source']), there)
+            if cell['cell_type'] == 'markdown': cell['source'] = described(linked(''.join(cell['source']), there))
             if cell['cell_type'] == 'code': cell['outputs'] = [with_words(o) for o in cell.get('outputs', [])]
         page.write_text(json.dumps(book), encoding='utf-8')
 
@@ -135,7 +140,7 @@ def site():
     mend_pages(cache)
     drop_numbers(cache)
     done = subprocess.run(['smalldocs', 'render', str(cache), '--quiet'], capture_output=True, text=True)
-    print(''.join(w for w in (done.stdout + done.stderr).splitlines(True) if not re.search('output-file|keep-md|commonmark', w)), end='')
+    print(''.join(w for w in (done.stdout + done.stderr).splitlines(True) if not re.search('output-file|keep-md|commonmark|html.grid', w)), end='')
     if done.returncode: sys.exit(done.returncode)
     out = Path(cfg.doc_path)
     shutil.rmtree(out, ignore_errors=True)
@@ -143,6 +148,8 @@ def site():
     base = f'{cfg.doc_host}{cfg.doc_baseurl}/'
     for page in out.glob('*.html'):
         page.write_text(page.read_text(encoding='utf-8').replace(f'href="{base}', 'href="'), encoding='utf-8')
+    for sheet in out.rglob('*.css'): # The theme asks a server for its font: pages load nothing from outside
+        sheet.write_text(re.sub(r'@import\s*url\(["\']?https?://[^)]*\)\s*;', '', sheet.read_text(encoding='utf-8')), encoding='utf-8')
     pages = [*map(Path, nbglob(cfg.nbs_path)), *(root/'nbs').glob('*.qmd')]
     missing = [f.name for f in pages if not (out/f'{plain(f.stem)}.html').exists()]
     if missing: sys.exit(f'no page for {missing}')

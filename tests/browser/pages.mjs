@@ -22,7 +22,7 @@ for (const name of names) {
     title: document.title, h1: document.querySelectorAll('h1').length,
     broken: [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src.slice(0, 80)),
     wordless: [...document.images].filter(i => !i.alt).length,
-    comments: document.body.innerText.includes('<!--') || document.body.innerText.includes('<!\u2013'),
+    comments: [...document.querySelectorAll('main p, main li, main td')].filter(e => /<!(--|\u2013)/.test([...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join(''))).length,
     // Code or plain output that can be read only by scrolling sideways
     cut: [...document.querySelectorAll('.cell-output pre')].filter(p => p.scrollWidth > p.clientWidth + 2).length,
   }));
