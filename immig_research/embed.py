@@ -9,7 +9,6 @@ __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_enc
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -92,24 +91,34 @@ def load_asker() -> Encoder | None: # None where the package is missing
     return Encoder(merge_adapter(model, load_file(weights)), plain.tokenizer, f'{plain.identity}-{sha256_file(weights)[:12]}')
 
 # %% ../nbs/03d_embed.ipynb #embed-encode
+def _batches(lengths, batch_tokens, slack):
+    "Numbers of texts that are read together: longest first, none shorter than the longest by more than `slack` of it"
+    batch = []
+    for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        longest = lengths[batch[0]] if batch else 0
+        if batch and (lengths[n] < (1 - slack) * longest or (len(batch) + 1) * longest > batch_tokens): yield batch; batch = []
+        batch.append(n)
+    if batch: yield batch
+
 def encode(
     encoder: Encoder, # From `load_encoder`
     texts: list[str], # Any texts; more than `max_tokens` of one are not read
     batch_tokens: int = 2048, # Tokens a batch, about: what the processor's caches hold
     max_tokens: int = MAX_TOKENS, # Tokens of a text that are read
+    slack: float = .25, # How much shorter a text may be than the longest of its batch, 0-1
 ) -> np.ndarray: # (texts, dim) float32, rows of length 1
     "Vectors of `texts`."
     import torch
     out = np.zeros((len(texts), encoder.model.config.hidden_size), np.float32)
-    tokens = encoder.tokenizer(list(texts), truncation=True, max_length=max_tokens).input_ids if len(texts) else []
-    alike = defaultdict(list)
-    for n, t in enumerate(tokens): alike[len(t)].append(n)
+    tokens = [t or [0] for t in encoder.tokenizer(list(texts), truncation=True, max_length=max_tokens).input_ids] if len(texts) else []
     with torch.inference_mode():
-        for length, rows in alike.items():
-            size = max(1, batch_tokens // max(1, length))
-            for some in (rows[s:s + size] for s in range(0, len(rows), size)):
-                hidden = encoder.model(input_ids=torch.tensor([tokens[n] or [0] for n in some])).last_hidden_state
-                out[some] = torch.nn.functional.normalize(hidden.float().mean(1), dim=1).numpy()
+        for some in _batches([len(t) for t in tokens], batch_tokens, slack):
+            sizes = torch.tensor([len(tokens[n]) for n in some])
+            ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens[n]) for n in some], batch_first=True)
+            mask = torch.arange(ids.shape[1])[None] < sizes[:, None]
+            hidden = encoder.model(input_ids=ids, attention_mask=None if mask.all() else mask.long()).last_hidden_state.float()
+            mean = (hidden * mask[:, :, None]).sum(1) / sizes[:, None]
+            out[some] = torch.nn.functional.normalize(mean, dim=1).numpy()
     return out
 
 # %% ../nbs/03d_embed.ipynb #embed-text
@@ -178,6 +187,6 @@ def vectors_of(
     with tqdm(total=len(order), desc='vectors', unit='passage', disable=None if order else True) as bar:
         for s in range(0, len(order), block):
             some = order[s:s + block]
-            file.add(some, encode(encoder, [missing[k] for k in some]))
+            file.add(some, encode(encoder, [missing[k] for k in some], slack=0))
             bar.update(len(some))
     return file.take(keys)

@@ -124,8 +124,8 @@ def open_index(
     bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
-    reader, asker = (load_encoder('float32'), load_asker()) if encoder else (None, None)
-    return Index(found.documents, passages, *bm25, rows, reader, _chunk_starts(found.chunks), asker=asker)
+    asker = load_asker() if encoder else None
+    return Index(found.documents, passages, *bm25, rows, encoder, _chunk_starts(found.chunks), asker=asker)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-allowed
 def allowed_on(
