@@ -172,7 +172,7 @@ def likeness(
     known, texts = index.days.setdefault('sentence vectors', {}), [' '.join(u.text.split()) for u in units]
     if len(known) > most: known.clear()
     new = list(dict.fromkeys(t for t in texts if t not in known))
-    known.update(zip(new, encode(index.reader, new)))
+    known.update(zip(new, encode(index.quick, new)))
     return np.stack([known[t] for t in texts]) @ encode(index.asker, [question])[0]
 
 # %% ../nbs/03i_compose.ipynb #compose-score

@@ -70,13 +70,14 @@ class Index:
     headings: object           # Over the headings of passages
     whole: object              # Over documents
     vectors: np.ndarray | None # (passages, dim) float32; None where there is no encoder
-    reader: Encoder | None = None # Of sentences; None where there is none
+    reader: Encoder | None = None # Of any text, in float32; None where there is none
     chunks: dict = field(default_factory=dict)    # doc_id -> (starts, chunk ids)
     days: dict = field(default_factory=dict)      # Day -> what is law then, filled when asked
     asker: Encoder | None = None # As `reader`, taught to read questions; None: the `reader`
+    quick: Encoder | None = None # As `reader`, in the machine's faster format; None: the `reader`
     def __post_init__(self):
         "Number the documents, and open the corpus for citations"
-        self.asker = self.asker or self.reader
+        self.asker, self.quick = self.asker or self.reader, self.quick or self.reader
         number = {d: n for n, d in enumerate(self.documents)}
         self.document = np.array([number[p.doc_id] for p in self.passages], int)
         self.verify_index: VerifyIndex = index_corpus(self.documents)
@@ -124,8 +125,8 @@ def open_index(
     bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
-    asker = load_asker() if encoder else None
-    return Index(found.documents, passages, *bm25, rows, encoder, _chunk_starts(found.chunks), asker=asker)
+    reader, asker = (load_encoder('float32'), load_asker()) if encoder else (None, None)
+    return Index(found.documents, passages, *bm25, rows, reader, _chunk_starts(found.chunks), asker=asker, quick=encoder)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-allowed
 def allowed_on(

@@ -184,7 +184,7 @@ def tune_composer(
 ) -> dict: # questions, and the loss of both models
     "Fit both models of `compose` on `pairs` and write them to `out`."
     if not pairs: raise BadInput('no pairs to learn from: give the training part of a written set')
-    bare = replace(index, vectors=None, reader=None, asker=None, days={})
+    bare = replace(index, vectors=None, reader=None, asker=None, quick=None, days={})
     groups = [[unit_group(i, p) for p in tqdm(pairs, desc='sentences', unit='question', disable=None)] for i in (index, bare)]
     models = {name: fit_ranker(g, names=UNIT_SIGNS) for name, g in zip(('with_vectors', 'words_alone'), groups)}
     write_atomic(out, json.dumps(models, indent=1) + '\n')
