@@ -25,7 +25,9 @@ class Prompt:
 PROMPTS = {p.name: p for p in [
     Prompt('immig', 'You answer questions on U.S. immigration law. State the rule exactly, with its numbers, forms and conditions.'),
     Prompt('seed', 'You are an expert on U.S. immigration law. Answer accurately based on USCIS, 8 CFR, and BIA sources.'),
-    Prompt('own', 'You answer questions on the rules of one field. State the rule exactly, with its numbers, forms and conditions.')]}
+    Prompt('own', 'You answer questions on the rules of one field. State the rule exactly, with its numbers, forms and conditions.'),
+    Prompt('grounded', 'Answer the question from the numbered sources and from nothing else, in one to three sentences. '
+        'Keep numbers, dates, forms and conditions as they stand. Put the number of the source after each statement, like [1].')]}
 
 # %% ../nbs/00j_prompts.ipynb #prompts-find
 def find_prompt(
