@@ -108,6 +108,8 @@ class Answer(Record):
     retrieved: list = field(default_factory=list) # chunk_ids in rank order
     as_of: str | None = None   # The day asked for; None for the newest
     doubt: float = 0.0         # 0-1, from `abstain`
+    wording: str = ''          # What a model made of the quotations, where it holds; `text` begins with it
+    note: str = ''             # What of the wording was checked, or why it was left out
 
 # %% ../nbs/03b_grounded.ipynb #grounded-show
 def show_quotations(

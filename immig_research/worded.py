@@ -84,12 +84,12 @@ def reworded(
     plain: Answer, # From `grounded.answer`
     text: str, # What the model wrote
     name: str, # Of the model
-) -> Answer: # With the wording in front, or with the reason why it was left out
+) -> Answer: # With the wording in front, or with a note why it was left out
     "`plain` with what a model made of it, if that holds."
-    faults = faults_of(index, text, plain.question, plain.citations, plain.as_of)
-    if faults: return replace(plain, text=f'{plain.text}\n\nThe wording of {name} was left out: {"; ".join(faults[:3])}.')
-    checked = f'Worded by {name}; its citations, numbers, dates and forms were checked against the quotations.'
-    return replace(plain, text=f'{text.strip()}\n\n{plain.text}\n\n{checked}')
+    faults, said = faults_of(index, text, plain.question, plain.citations, plain.as_of), text.strip()
+    if faults: return replace(plain, note=f'The wording of {name} was left out: {"; ".join(faults[:3])}.')
+    note = f'Worded by {name}; its citations, numbers, dates and forms were checked against the quotations.'
+    return replace(plain, text=f'{said}\n\n{plain.text}', wording=said, note=note)
 
 # %% ../nbs/03k_worded.ipynb #worded-answer
 def worded_answer(
@@ -98,12 +98,12 @@ def worded_answer(
     write: Callable, # From the question with its sources to a text: a model
     name: str, # Of the model
     as_of: str | None = None, # ISO date; None for the newest
-) -> tuple[Answer, bool]: # The answer, and whether the model's wording stands in it
-    "Answer `question` in a model's words where they hold, else in quotations."
-    plain = answer(index, question, as_of)
-    if plain.disposition != 'answered': return plain, False
-    said = reworded(index, plain, write(with_sources(question, plain.citations)), name)
-    return said, said.text.endswith('checked against the quotations.')
+    subdomain: str | None = None, # One of `taxonomy.SUBDOMAINS`; None for all
+) -> Answer: # Its `wording` is empty where the model's does not hold
+    "Answer `question` in a model's words where they hold, and in quotations."
+    plain = answer(index, question, as_of, subdomain=subdomain)
+    if plain.disposition != 'answered': return plain
+    return reworded(index, plain, write(with_sources(question, plain.citations)), name)
 
 # %% ../nbs/03k_worded.ipynb #worded-write
 def writer(
@@ -140,9 +140,9 @@ def word_all(
     wanted = [(q.qa_id, q.question, system, version, digest, as_of) for q in questions]
     open_, worded = [(q, k) for q, k in zip(questions, wanted) if k not in stand], 0
     for q, k in tqdm(open_, desc=f'answers of {system}', unit='row', disable=None):
-        said, holds = worded_answer(index, q.question, write, name, as_of)
+        said = worded_answer(index, q.question, write, name, as_of)
         stand[k] = replace(as_prediction(said, q.qa_id, system, version), engine='transformers', model=name, prompt_sha256=digest)
-        worded += holds
+        worded += bool(said.wording)
         append_jsonl(journal, [stand[k]])
     final = [stand[k] for k in wanted]
     write_jsonl(out, final)
