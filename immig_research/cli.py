@@ -31,11 +31,12 @@ from . import grounded as grounded_stage, serve as serve_stage, traps as traps_s
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sagemaker as sagemaker_stage, sources as sources_stage, train as train_stage, verify as verify_stage
 from .ledger import BudgetStop, read_budget
 from .llm import RunStopped
-from .models import read_record
+from .models import SHIPPED, read_record
 from .prompts import find_prompt
 from .records import BadInput, Judgment, QAPair, data_dir, read_jsonl, write_atomic
 from .retrieve import open_index
 from .rubric import Asking
+from .sourced import ground_set
 from .store import read_store, sample_store
 
 # %% ../nbs/06_cli.ipynb #cli-show
@@ -104,24 +105,25 @@ def sources(
 
 # %% ../nbs/06_cli.ipynb #cli-dataset
 def dataset(
-    action: Param('What to do', str, choices=['build', 'certify', 'review', 'export', 'traps']), # What to do
-    corpus: str = None, # build, traps: folder that `immig sources collect` wrote
+    action: Param('What to do', str, choices=['build', 'certify', 'review', 'export', 'traps', 'ground']), # What to do
+    corpus: str = None, # build, traps, ground: folder that `immig sources collect` wrote
     generator: str = 'rules', # build: who writes the pairs: rules, bedrock:MODEL or openai:URL#MODEL
     budget: str = None, # build: what a model may cost: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     written: str = None, # build: hand-written rows to include: packaged, or a file
     train: str = None, # certify: file of rows to train on; or a folder or Hub id that has both sides
     eval: str = None, # certify: file of rows to evaluate on
-    dataset: str = None, # review, export: folder of a built dataset
-    n: int = 50, # review: pairs to read; traps: questions in all, the six kinds alike
+    dataset: str = None, # review, export, ground: folder of a built dataset
+    n: int = None, # review: pairs to read (50); traps: questions in all, the six kinds alike (50); ground: pairs to put sources before (1200)
     verdicts: str = None, # review: a filled CSV, to be taken back into the dataset
     licenses: str = None, # export: licences to keep, apart by semicolons
-    out: str = None, # build, review, export: folder to write; certify: file for the whole certificate; traps: file of questions
+    out: str = None, # build, review, export, ground: folder to write; certify: file for the whole certificate; traps: file of questions
     json: bool = False, # Print the record as JSON
 ) -> dict: # Counts, or the certificate
-    "Build a dataset from a corpus, certify anybody's split, have a sample read, export by licence, make traps."
-    folder = dataset or data_dir()/'dataset'
+    "Build a dataset from a corpus, certify anybody's split, have a sample read, export by licence, make traps, put sources before its questions."
+    folder, n = dataset or data_dir()/'dataset', n or (1200 if action == 'ground' else 50)
     if action == 'build': return dataset_stage.build(corpus or data_dir()/'corpus', out or data_dir()/'dataset', generator=generator, written=written, budget=read_budget(budget))
     if action == 'traps': return traps_stage.write_traps(open_index(corpus or data_dir()/'corpus', vectors=False), out or data_dir()/'traps.jsonl', -(-n // 6))
+    if action == 'ground': return ground_set(corpus or data_dir()/'corpus', folder, out or data_dir()/'grounded', n)
     if action == 'review': return review_stage.take_verdicts(folder, verdicts) if verdicts else review_stage.write_review(folder, n, out)
     if action == 'export':
         if not (licenses and out): raise BadInput('export needs --licenses "A;B" and --out DIR; `immig dataset review` and coverage.md show the licences')
@@ -162,11 +164,11 @@ def _whole(text, name, least=1):
 
 def infer(
     questions: str, # File of rows with qa_id and question
-    model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag one that runs here words the answers
+    model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag what words the answers: smollm2-135m-immig where none is given, or none
     system: str = None, # Name in the tables; the model's if left out
     sample: str = 'all', # seed101 (at most 8 of each subdomain), all, or a number of questions
     prompt: str = None, # immig, seed, or own (for another field); the one that the model was trained under if left out, or immig
-    rag: bool = False, # Answer from the sources of --corpus, in checked quotations, in place of a model's memory
+    rag: bool = False, # Answer from the sources of --corpus, over checked quotations, in place of a model's memory
     no_rag: bool = False, # Answer from the model's memory, which is the default
     corpus: str = None, # With --rag: folder that `immig sources collect` wrote
     as_of: str = None, # With --rag: the day (ISO date) of the law; the newest if left out
@@ -182,14 +184,14 @@ def infer(
     rows = infer_stage.select(read_jsonl(questions, QAPair), sample)
     if rag and no_rag: raise BadInput('--rag and --no-rag exclude each other: give one of them')
     if as_of and not rag: raise BadInput('--as-of chooses among versions of the sources: give --rag too')
-    name = infer_stage.short_name(model or 'smollm2-135m')
-    system = system or (f'{name}-on-sources' if rag and model else 'quoted' if rag else name)
+    model = model or (SHIPPED if rag else 'smollm2-135m')
+    name = infer_stage.short_name(model)
+    system = system or (name if not rag else 'quoted' if model == 'none' else f'{name}-on-sources')
     out = out or data_dir()/'benchmark'/f'predictions-{benchmark_stage.slug(system)}.jsonl'
     if rag:
         index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
-        if model: return worded_stage.word_all(index, rows, model, out, system=system, as_of=as_of, max_new_tokens=max_new_tokens)
+        if model != 'none': return worded_stage.word_all(index, rows, model, out, system=system, as_of=as_of, max_new_tokens=max_new_tokens)
         return grounded_stage.answer_all(index, rows, out, system, as_of)
-    model = model or 'smollm2-135m'
     prompt = prompt or read_record(model).get('prompt', 'immig')
     return infer_stage.infer(rows, model, out, system=system, mode=mode, batch_size=_whole(batch_size, 'batch-size'), max_new_tokens=max_new_tokens,
         budget=read_budget(budget), prompt=prompt)
@@ -199,24 +201,28 @@ def ask(
     question: str, # In your own words
     corpus: str = None, # Folder that `immig sources collect` wrote
     as_of: str = None, # The day (ISO date) of the law; the newest if left out
+    model: str = SHIPPED, # Words the answer over its quotations: smollm2-135m-immig, a folder or a hub id; none: quotations alone
     words_only: bool = False, # Rank by words, without vectors: ready at once
     json: bool = False, # Print the record as JSON
 ) -> dict: # The answer with its citations
-    "An answer in checked quotations from the sources, or a reasoned no."
+    "An answer over checked quotations from the sources, or a reasoned no."
     tell = (lambda part: None) if json else (lambda part: print(part + '\n', flush=True))
-    said = grounded_stage.answer(open_index(corpus or data_dir()/'corpus', vectors=not words_only), question, as_of, tell=tell)
+    index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
+    if model == 'none': said = grounded_stage.answer(index, question, as_of, tell=tell)
+    else: said = worded_stage.answerer(index, model)(question, as_of); tell(said.text)
     if json: return said.to_row()
-    return dict(disposition=', '.join(filter(None, [said.disposition, said.reason])), quotations=f'{len(said.citations)}, each verified against its source')
+    return dict(**dict(wording=said.note) if said.note else {}, disposition=', '.join(filter(None, [said.disposition, said.reason])), quotations=f'{len(said.citations)}, each verified against its source')
 
 # %% ../nbs/06_cli.ipynb #cli-serve
 def serve(
     corpus: str = None, # Folder that `immig sources collect` wrote
     port: int = 8765, # Port of this machine, 0 to 65535; 0 takes a free one
+    model: str = SHIPPED, # Words the answer over its quotations: smollm2-135m-immig, a folder or a hub id; none: quotations alone
     words_only: bool = False, # Rank by words, without vectors: ready at once
     json: bool = False, # Print the record as JSON
 ) -> dict: # Where it was served
     "The same as `ask` as a page on this machine."
-    return serve_stage.serve(corpus or data_dir()/'corpus', port, vectors=not words_only)
+    return serve_stage.serve(corpus or data_dir()/'corpus', port, vectors=not words_only, model=model)
 
 # %% ../nbs/06_cli.ipynb #cli-judge
 def judge(
@@ -401,8 +407,9 @@ EXAMPLES = dict(
     run=['immig run', 'immig run --recipe laptop --store STORE --out OUT'],
     sources=['immig sources fetch --store STORE --forms I-485,N-400 --chapters 12-d-3 --dry-run', 'immig sources collect --store STORE --only uscode,uscis-forms --out corpus'],
     dataset=['immig dataset build --corpus corpus --out dataset', 'immig dataset certify --train train.jsonl --eval eval.jsonl', 'immig dataset review --dataset dataset --n 50 --out review',
-             'immig dataset review --dataset dataset --verdicts review.csv', 'immig dataset export --dataset dataset --licenses "public domain" --out free', 'immig dataset traps --corpus corpus --n 120 --out traps.jsonl'],
-    train=['immig train --dataset dataset --recipe laptop --pairs 2000 --out models/mine', 'immig train --dataset dataset --recipe seed-v1 --model jumpstart --on sagemaker --accept-eula',
+             'immig dataset review --dataset dataset --verdicts review.csv', 'immig dataset export --dataset dataset --licenses "public domain" --out free', 'immig dataset traps --corpus corpus --n 120 --out traps.jsonl',
+             'immig dataset ground --corpus corpus --dataset dataset --out grounded'],
+    train=['immig train --dataset dataset --recipe laptop --pairs 2000 --out models/mine', 'immig train --dataset grounded --recipe grounded --out models/grounded', 'immig train --dataset dataset --recipe seed-v1 --model jumpstart --on sagemaker --accept-eula',
            'accelerate launch -m immig_research.cli train --dataset dataset --recipe best --model meta-llama/Llama-3.2-3B-Instruct'],
     infer=['immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl', f'immig infer --questions dataset/eval.jsonl --model {_ENGINE} --budget "200000 tokens" --out served.jsonl',
            'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl'],

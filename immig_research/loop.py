@@ -39,6 +39,8 @@ def add_lora(
     names = {n.rsplit('.', 1)[-1] for n, _ in model.named_modules()}
     missing = [t for t in recipe.target_modules if t not in names]
     if missing: raise BadInput(f'the model has no layers named {", ".join(missing)}: set target_modules')
+    for layer in model.modules():
+        if hasattr(layer, 'support_avx512bf16_for_cpu'): layer.support_avx512bf16_for_cpu = False # Else an evaluation packs 4-bit weights for a kernel without gradients
     torch.manual_seed(recipe.seed)
     warnings.filterwarnings('ignore', message='`is_gradient_checkpointing`') # PEFT reads a name that transformers renamed
     return get_peft_model(model, LoraConfig(r=recipe.lora_r, lora_alpha=recipe.lora_alpha, lora_dropout=recipe.lora_dropout,

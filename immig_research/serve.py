@@ -11,15 +11,16 @@ import json
 import re
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 
-from .grounded import answer
 from .records import BadInput
 from .retrieve import Index, open_index
 from .taxonomy import SUBDOMAINS
+from .worded import answerer
 
 # %% ../nbs/06a_serve.ipynb #serve-limits
 @dataclass(frozen=True)
@@ -82,8 +83,12 @@ def marked(
 # %% ../nbs/06a_serve.ipynb #serve-ask
 class Desk:
     "Takes questions one at a time."
-    def __init__(self, index: Index, limits: Limits):
-        self.index, self.limits, self.rate = index, limits, RateLimit(limits.per_minute)
+    def __init__(self,
+        index: Index, # From `retrieve.open_index`
+        limits: Limits, # What a visitor may ask
+        reply: Callable | None = None, # From `worded.answerer`; None for quotations alone
+    ):
+        self.index, self.reply, self.limits, self.rate = index, reply or answerer(index), limits, RateLimit(limits.per_minute)
         self.turn, self.waiting = asyncio.Semaphore(1), 0
     async def take(self,
         address: str, # Who asks
@@ -97,7 +102,7 @@ class Desk:
         if self.waiting >= self.limits.waiting: return 503, 5, 'too many questions are waiting; ask again in 5 seconds'
         self.waiting += 1
         try:
-            async with self.turn: return await asyncio.to_thread(answer, self.index, question, as_of, subdomain=subdomain)
+            async with self.turn: return await asyncio.to_thread(self.reply, question, as_of, subdomain=subdomain)
         except BadInput as e: return 400, 0, str(e)
         finally: self.waiting -= 1
 
@@ -146,13 +151,14 @@ def make_app(
     index: Index, # From `retrieve.open_index`
     limits: Limits = Limits(), # What a visitor may ask
     hosts: tuple = ('127.0.0.1', 'localhost', '[::1]', 'testserver'), # Names that the page may be called by
+    reply: Callable | None = None, # From `worded.answerer`; None for quotations alone
 ): # A Starlette application
     "The page over `index`."
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.routing import Route
-    desk = Desk(index, limits)
+    desk = Desk(index, limits, reply)
     routes = [Route('/', partial(_home, desk)), Route('/ask', partial(_ask, desk), methods=['POST']), Route('/document/{doc_id:path}', partial(_document, desk))]
     return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))])
 
@@ -163,13 +169,15 @@ def serve(
     host: str = '127.0.0.1', # Address to listen at; another one lets other machines in
     limits: Limits = Limits(), # What a visitor may ask
     vectors: bool = True, # False: ranked by words alone, ready at once
+    model: str = 'none', # Words the answers, as for `worded.answerer`; 'none' for quotations alone
 ) -> dict: # host, port, once it is stopped
     "Run the page over `corpus` until it is stopped."
     if not 0 <= port <= 65535: raise BadInput(f'port must be 0 to 65535, got {port}')
     try: import uvicorn
     except ImportError: raise BadInput('serving needs uvicorn and starlette: pip install "immig_research[serve]"') from None
     names = ('127.0.0.1', 'localhost', '[::1]') if host in ('127.0.0.1', '::1', 'localhost') else ('*',)
-    app = make_app(open_index(corpus, vectors=vectors), limits, names)
+    index = open_index(corpus, vectors=vectors)
+    app = make_app(index, limits, names, answerer(index, model))
     print(f'http://{host}:{port}  (Ctrl-C stops it)', flush=True)
     uvicorn.run(app, host=host, port=port, log_level='warning', limit_concurrency=64, timeout_keep_alive=5)
     return dict(host=host, port=port)

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['UNSAID', 'with_sources', 'strange_citations', 'strange_values', 'faults_of', 'reworded', 'worded_answer', 'writer',
-           'word_all']
+           'answerer', 'word_all']
 
 # %% ../nbs/03k_worded.ipynb #worded-imports
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -118,6 +119,16 @@ def writer(
         text = read_answer(tokenizer, greedy(lm, tokenizer, ids, max_new_tokens)[0], ends)['prediction']
         return text if not text or text[-1] in '.!?]' else text[:max(text.rfind(mark) for mark in '.!?') + 1] # An unfinished sentence is cut
     return write, digest
+
+# %% ../nbs/03k_worded.ipynb #worded-answerer
+def answerer(
+    index: Index, # From `retrieve.open_index`
+    model: str | Path = 'none', # As for `models.load_base`; 'none' for quotations alone
+) -> Callable: # From question, as_of, subdomain to an `Answer`
+    "How questions are answered over `index`."
+    if str(model) == 'none': return partial(answer, index)
+    write, _ = writer(model)
+    return lambda question, as_of=None, subdomain=None: worded_answer(index, question, write, Path(model).name, as_of, subdomain)
 
 # %% ../nbs/03k_worded.ipynb #worded-all
 def word_all(

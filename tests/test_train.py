@@ -386,6 +386,30 @@ def test_gate_marks_a_model_that_collapsed(recipe, tmp_path, monkeypatch, learnt
     assert report['gates']['canaries'] == 'collapsed' and 'canaries' in report['failed']
 
 
+def test_gate_marks_a_model_that_says_the_question_again():
+    from transformers import LlamaForCausalLM
+
+    class Echo(LlamaForCausalLM):
+        "Says again, token by token, what it was asked"
+        def forward(self, input_ids=None, **kwargs):
+            out = super().forward(input_ids=input_ids, **kwargs)
+            if input_ids.shape[1] > 1: self.asked, self.said = input_ids[0].tolist(), 0
+            start = len(self.asked) - self.asked[::-1].index(tokenizer.convert_tokens_to_ids('<|im_end|>')) - len(question) - 1
+            out.logits[:, -1] = -9.
+            out.logits[:, -1, self.asked[start + self.said]] = 9.
+            self.said += 1
+            return out
+    question, (toy, tokenizer) = 'Which form must an applicant file to adjust status?', toy_model()
+    broken = Echo(toy.config).eval()
+    broken.load_state_dict(toy.state_dict())
+    said = gates.answer_canaries(broken, tokenizer, [question])
+    assert said[0]['answer'] and question.startswith(said[0]['answer']) and said[0]['collapse'] == 'echo'
+    lost = dict(step=1, loss=1., canaries=said)
+    parity = dict(max_logit_difference=0., top1_agreement=1.)
+    found = gates.verdicts([dict(lost, step=0, canaries=[dict(said[0], collapse='')]), lost], parity)
+    assert found['canaries'] == 'collapsed' and 'canaries' in found['failed']
+
+
 def test_gate_refuses_an_adapter_beside_another_base_or_under_another_prompt(whole, tmp_path):
     import shutil
 
@@ -407,6 +431,15 @@ def test_quantized_bases_are_trained_and_merged_in_float32(dataset, recipe, tmp_
     assert report['failed'] == [] and load_base(tmp_path/'merged')[0].dtype == torch.float32
 
 
+@pytest.mark.parametrize('name', ['best', 'best-nf4'])
+def test_the_best_recipes_run_as_they_are_named(dataset, tmp_path, name):
+    if name == 'best-nf4': pytest.importorskip('bitsandbytes')
+    recipe = replace(T.RECIPES[name], pairs=8, eval_pairs=4, canaries=2)  # All else as it stands: packing, bfloat16, two epochs
+    report = T.train(dataset, recipe, tmp_path, model='toy')
+    assert report['dtype'] == 'bfloat16' and report['train']['pairs'] == 8 and report['failed'] == []
+    assert 0 < report['eval_after']['loss'] < report['eval_before']['loss']
+
+
 @pytest.mark.parametrize('quantize, most', [('int8', 0.1), ('nf4', 0.01)])
 def test_gradients_through_a_quantized_base_are_those_of_its_values(rows, quantize, most):
     "The same weights, quantized, and as the plain numbers that they stand for; 8 bits round the activations as well."
@@ -422,6 +455,7 @@ def test_gradients_through_a_quantized_base_are_those_of_its_values(rows, quanti
         model = loop.add_lora(base, T.RECIPES['toy'])
         torch.manual_seed(1)
         for _, p in loop.learnt(model): p.data.normal_(std=0.05)
+        T.evaluate_rows(model, rows)  # As before the first step: some processors lay 4-bit weights out anew when they answer
         found.append(torch.cat([g.flatten().float() for g in gradient(model, answer_loss(model, rows)[0])]))
     assert float((found[0] - found[1]).norm()/found[0].norm()) < most
 
