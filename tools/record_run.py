@@ -1,8 +1,8 @@
 """Keep what a run gave as small files that README, docs and notebooks are made from: `python tools/record_run.py OUT results/NAME.json`.
 
-OUT is the folder of `immig run`, of `immig train` alone, or of a sweep. Of a whole run, `results/NAME.json` has counts, hashes, times, the training curve and the facts of both cards; `results/NAME.cells.csv` has
+OUT is the folder of `immig run`, of `immig train` alone, of a sweep, or of `immig benchmark`. Of a whole run, `results/NAME.json` has counts, hashes, times, the training curve and the facts of both cards; `results/NAME.cells.csv` has
 every planned cell with its score, from which all tables and figures are made again. Of training alone, the file has the
-report, the times, the curve and the evaluations; of a sweep, a row a rate. No text of a source is kept.
+report, the times, the curve and the evaluations; of a sweep, a row a rate; of a benchmark, its cells. No text of a source is kept.
 """
 import json
 import os
@@ -75,12 +75,19 @@ def record(out):
                 summary={k: v for k, v in summary.items() if k not in ('generated_at',)})
 
 
+def record_benchmark(out):
+    "The record of the benchmark in the folder `out`."
+    note = out/'note.json'
+    return dict(where(), stages={}, **(json.loads(note.read_text()) if note.exists() else {}))
+
+
 if __name__ == '__main__':
     if len(sys.argv) != 3: sys.exit(__doc__)
     run, kept = Path(sys.argv[1]), Path(sys.argv[2])
-    kinds = {'stages': record, 'sweep.json': record_sweep, 'report.json': record_training}
+    kinds = {'stages': record, 'sweep.json': record_sweep, 'report.json': record_training, 'cells.csv': record_benchmark}
     kind = next((k for k in kinds if (run/k).exists()), None)
-    if kind is None: sys.exit(f'{run} is not the folder of a run, of training or of a sweep: it has none of {", ".join(kinds)}')
+    if kind is None: sys.exit(f'{run} is not the folder of a run, of training, of a sweep or of a benchmark: it has none of {", ".join(kinds)}')
     kept.write_text(json.dumps(kinds[kind](run), indent=1) + '\n')
-    if kind == 'stages': shutil.copyfile(run/'benchmark/cells.csv', kept.with_name(f'{kept.stem}.cells.csv'))
+    cells = run/('benchmark/cells.csv' if kind == 'stages' else 'cells.csv')
+    if cells.exists(): shutil.copyfile(cells, kept.with_name(f'{kept.stem}.cells.csv'))
     print(f'{kept} is written: now `immig reproduce --offline`')
