@@ -40,7 +40,7 @@ def main():
     answer_all(index, pairs, said('quoted'), 'quoted')
     names = ('base', 'tuned', 'base-on-sources', 'tuned-on-sources', 'quoted')
     recipe = BenchmarkRecipe('grounded', tuple(System(n, f'file:{said(n)}') for n in names), judges=('facts',), sample='all')
-    print(json.dumps(run_benchmark(recipe, questions, args.out), indent=1, default=str)[:3000])
+    print(json.dumps(run_benchmark(recipe, args.out, questions)['headline'], indent=1, default=str))
 
 
 if __name__ == '__main__': main()

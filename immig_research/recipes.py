@@ -46,7 +46,7 @@ ATTENTION = ('q_proj', 'k_proj', 'v_proj', 'o_proj')
 RECIPES = {r.name: r for r in [
     TrainRecipe('quickstart', pairs=160, eval_pairs=32, max_length=384, evals=1, canaries=4),
     TrainRecipe('laptop', pairs=6000, batch_size=16),
-    TrainRecipe('grounded', epochs=2, batch_size=16, max_length=1024, eval_pairs=100, evals=2, prompt='grounded'),
+    TrainRecipe('grounded', batch_size=16, max_length=1024, eval_pairs=100, evals=1, prompt='grounded'),
     TrainRecipe('seed-v1', lora_r=8, lora_alpha=32, lora_dropout=0.05, target_modules=('q_proj', 'v_proj'), batch_size=1,
         learning_rate=1e-4, warmup=0.0, schedule='constant', quantize='int8', eval_pairs=None, prompt='seed', evals=1),
     TrainRecipe('seed-v3', lora_r=32, lora_alpha=64, lora_dropout=0.05, target_modules=ATTENTION, epochs=2, batch_size=2,
