@@ -101,6 +101,26 @@ def test_json_answers_bad_requests_with_a_reason(client, body):
     assert reply.status_code in (400, 413)
 
 
+@pytest.mark.parametrize('words, shown', [('A reentry permit is valid for up to two years from the date of issue <b>and</b> cannot be extended [2].', True), ('It is valid for 19 years [2].', False), ('The sources do not say.', False), ('', False)])
+def test_page_shows_a_wording_as_text_and_only_one_that_holds(index, words, shown):
+    pytest.importorskip('starlette')
+    from starlette.testclient import TestClient
+
+    from immig_research.worded import worded_answer
+    reply = lambda question, as_of=None, subdomain=None: worded_answer(index, question, lambda asked: words, 'a model', as_of, subdomain)
+    html = TestClient(S.make_app(index, reply=reply)).get('/', params=dict(question=QUESTIONS[2])).text
+    assert ('id="wording"' in html) == shown and ('was left out' in html) != shown and '<b>and' not in html and '<blockquote>' in html
+
+
+@pytest.mark.parametrize('said, fault', [('Within 1 year of arrival [1].', ''), ('Within 3 years [1].', '3 years'), ('One year, see 8 U.S.C. 1182 [1].', '1182'),
+    ('Use Form I-485 to apply [1].', 'I-485'), ('Pay $520 with the request [1].', '$520'), ('One year [9].', '[9]'), ('The quick brown fox jumps over lazy dogs.', 'words')])
+def test_a_wording_that_leaves_its_sources_is_told(index, said, fault):
+    from immig_research.worded import faults_of
+    plain = G.answer(index, QUESTIONS[0])
+    found = ' '.join(faults_of(index, said, plain.question, plain.citations))
+    assert (fault in found) if fault else not found
+
+
 def test_rate_limit_says_when_to_come_again(index):
     pytest.importorskip('starlette')
     from starlette.testclient import TestClient
