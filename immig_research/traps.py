@@ -182,12 +182,13 @@ def cross_chances(
 def teach_abstainer(
     evidence: list[Evidence], # From `abstain.weigh`
     rows: list[Taught], # The same questions
-    refused: float = 0.04, # Share of the answerable ones that may be refused, 0-1
+    refused: float = 0.035, # Share of the ordinary answerable ones that may be refused, 0-1
     folds: int = 6, # For the threshold
 ) -> tuple[dict, np.ndarray]: # As `abstain.fit_abstainer` gives it, with its threshold; as `cross_chances` gives it
     "Fit the model of `abstain`."
     crossed = cross_chances(evidence, rows, folds)
-    doubts = sorted((1 - p[0] for p, r in zip(crossed, rows) if not r.trap), reverse=True)
+    ordinary = {r.voice for r in rows if r.voice.startswith('written')} or {r.voice for r in rows}
+    doubts = sorted((1 - p[0] for p, r in zip(crossed, rows) if not r.trap and r.voice in ordinary), reverse=True)
     model = fit_abstainer(evidence, [r.trap for r in rows])
     return {**model, 'threshold': round(float(doubts[min(int(refused * len(doubts)), len(doubts) - 1)]), 4)}, crossed
 
