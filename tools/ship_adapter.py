@@ -28,7 +28,7 @@ def main(out):
     write_record(FOLDER, read_record(out/'adapter'))
     kept = ('steps', 'tokens_seen', 'eval_before', 'eval_after', 'gates', 'parity', 'train', 'refused')
     (FOLDER/'training.json').write_text(json.dumps({k: report[k] for k in kept}, indent=1) + '\n')
-    card = model_card(model_facts(out), f'immig-research/{SHIPPED}', system=SHIPPED)[0]
+    card = model_card(model_facts(out), SHIPPED, system=SHIPPED)[0]
     (FOLDER/'README.md').write_text(card)
     print({f.name: f.stat().st_size for f in sorted(FOLDER.iterdir())})
 
