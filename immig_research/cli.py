@@ -31,7 +31,7 @@ from . import grounded as grounded_stage, serve as serve_stage, traps as traps_s
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sagemaker as sagemaker_stage, sources as sources_stage, train as train_stage, verify as verify_stage
 from .ledger import BudgetStop, read_budget
 from .llm import RunStopped
-from .models import SHIPPED, read_record
+from .models import read_record
 from .prompts import find_prompt
 from .records import BadInput, Judgment, QAPair, data_dir, read_jsonl, write_atomic
 from .retrieve import open_index
@@ -164,7 +164,7 @@ def _whole(text, name, least=1):
 
 def infer(
     questions: str, # File of rows with qa_id and question
-    model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag what words the answers: smollm2-135m-immig where none is given, or none
+    model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag what words the answers: smollm2-135m-immig, another one here, or none, which is taken there
     system: str = None, # Name in the tables; the model's if left out
     sample: str = 'all', # seed101 (at most 8 of each subdomain), all, or a number of questions
     prompt: str = None, # immig, seed, or own (for another field); the one that the model was trained under if left out, or immig
@@ -184,7 +184,7 @@ def infer(
     rows = infer_stage.select(read_jsonl(questions, QAPair), sample)
     if rag and no_rag: raise BadInput('--rag and --no-rag exclude each other: give one of them')
     if as_of and not rag: raise BadInput('--as-of chooses among versions of the sources: give --rag too')
-    model = model or (SHIPPED if rag else 'smollm2-135m')
+    model = model or ('none' if rag else 'smollm2-135m')
     name = infer_stage.short_name(model)
     system = system or (name if not rag else 'quoted' if model == 'none' else f'{name}-on-sources')
     out = out or data_dir()/'benchmark'/f'predictions-{benchmark_stage.slug(system)}.jsonl'
@@ -201,7 +201,7 @@ def ask(
     question: str, # In your own words
     corpus: str = None, # Folder that `immig sources collect` wrote
     as_of: str = None, # The day (ISO date) of the law; the newest if left out
-    model: str = SHIPPED, # Words the answer over its quotations: smollm2-135m-immig, a folder or a hub id; none: quotations alone
+    model: str = 'none', # Words the answer over its quotations: smollm2-135m-immig (in the package), a folder or a hub id; none: quotations alone, which small models do not better
     words_only: bool = False, # Rank by words, without vectors: ready at once
     json: bool = False, # Print the record as JSON
 ) -> dict: # The answer with its citations
@@ -217,7 +217,7 @@ def ask(
 def serve(
     corpus: str = None, # Folder that `immig sources collect` wrote
     port: int = 8765, # Port of this machine, 0 to 65535; 0 takes a free one
-    model: str = SHIPPED, # Words the answer over its quotations: smollm2-135m-immig, a folder or a hub id; none: quotations alone
+    model: str = 'none', # Words the answer over its quotations: smollm2-135m-immig (in the package), a folder or a hub id; none: quotations alone, which small models do not better
     words_only: bool = False, # Rank by words, without vectors: ready at once
     json: bool = False, # Print the record as JSON
 ) -> dict: # Where it was served
@@ -413,7 +413,8 @@ EXAMPLES = dict(
            'accelerate launch -m immig_research.cli train --dataset dataset --recipe best --model meta-llama/Llama-3.2-3B-Instruct'],
     infer=['immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl', f'immig infer --questions dataset/eval.jsonl --model {_ENGINE} --budget "200000 tokens" --out served.jsonl',
            'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl'],
-    ask=['immig ask "How soon must I apply for asylum?" --corpus corpus', 'immig ask "How long is a reentry permit valid?" --as-of 2022-01-01 --json'],
+    ask=['immig ask "How soon must I apply for asylum?" --corpus corpus', 'immig ask "How long is a reentry permit valid?" --as-of 2022-01-01 --json',
+         'immig ask "Who may file Form I-485?" --corpus corpus --model smollm2-135m-immig'],
     serve=['immig serve --corpus corpus --port 8765'],
     judge=['immig judge --questions sample.jsonl --predictions predictions.jsonl --out benchmark', f'immig judge --questions sample.jsonl --predictions predictions.jsonl --judge {_ENGINE} --repeats 3'],
     audit=['immig audit --judge facts', f'immig audit --judge {_ENGINE} --per-subdomain 2 --out audit'],
