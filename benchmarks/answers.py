@@ -1,12 +1,14 @@
-"""What the answers to the written set are worth before any judge: cited, quoted, refused, and how many traps are seen.
+"""What the answers to the written set are worth: cited, quoted, refused, how many traps are seen, and what readers made of them.
 
 `python benchmarks/answers.py --corpus CORPUS` asks the development and the test part and writes benchmarks/results/answers.json.
+Readings, 0 to 3 for what a lay reader would take away, stand in benchmarks/answer-readings.jsonl; an interval there redraws questions.
 """
 import argparse
 import json
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 from bench import commit, machine, versions
 
 from immig_research.grounded import answer, count_answers
@@ -14,7 +16,18 @@ from immig_research.retrieve import open_index
 from immig_research.sources import read_corpus
 from immig_research.written import read_written, written_pairs
 
-OUT = Path(__file__).resolve().parent/'results'/'answers.json'
+OUT, READ = (Path(__file__).resolve().parent/name for name in ('results/answers.json', 'answer-readings.jsonl'))
+
+
+def read_rows():
+    "Means of the readings by round."
+    rows, draw = [json.loads(line) for line in READ.read_text().splitlines()], np.random.default_rng(42)
+    for name in dict.fromkeys(r['round'] for r in rows):
+        scores = np.array([r['score'] for r in rows if r['round'] == name])
+        means = draw.choice(scores, (5000, len(scores))).mean(1)
+        low, high = np.quantile(means, (.025, .975))
+        yield dict(round=name, n=len(scores), mean=round(float(scores.mean()), 3), low=round(float(low), 3), high=round(float(high), 3),
+            full=round(float((scores == 3).mean()), 3), none=round(float((scores == 0).mean()), 3))
 
 
 def main():
@@ -30,7 +43,7 @@ def main():
         every = [s for group in seen.values() for s in group]
         traps += [dict(part=part, trap=k, n=len(v), seen=round(sum(v) / len(v), 3)) for k, v in [*sorted(seen.items()), ('all', every)]]
         print(answers[-1], traps[-1], flush=True)
-    result = dict(name='answers', date=date.today().isoformat(), commit=commit(), machine=machine(), versions=versions('bm25s', 'torch', 'transformers'), answers=answers, traps=traps)
+    result = dict(name='answers', date=date.today().isoformat(), commit=commit(), machine=machine(), versions=versions('bm25s', 'torch', 'transformers'), answers=answers, traps=traps, read=list(read_rows()))
     OUT.write_text(json.dumps(result, indent=1) + '\n')
 
 
