@@ -52,9 +52,14 @@ def curves(files):
                 evals=[{k: e[k] for k in ('step', 'loss', 'perplexity')} for e in rows(files/'evals.jsonl')])
 
 
+def noted(out):
+    "What a person wrote of the run, in its note.json: {\"note\": ...}."
+    return json.loads((out/'note.json').read_text()) if (out/'note.json').exists() else {}
+
+
 def record_training(out):
     "The record of the training in the folder `out`."
-    return dict(where(), report=json.loads((out/'report.json').read_text()), timings=rows(out/'timings.jsonl'), **curves(out))
+    return dict(where(), report=json.loads((out/'report.json').read_text()), timings=rows(out/'timings.jsonl'), **curves(out), **noted(out))
 
 
 def record_sweep(out):
@@ -77,8 +82,7 @@ def record(out):
 
 def record_benchmark(out):
     "The record of the benchmark in the folder `out`."
-    note = out/'note.json'
-    return dict(where(), stages={}, **(json.loads(note.read_text()) if note.exists() else {}))
+    return dict(where(), stages={}, **noted(out))
 
 
 if __name__ == '__main__':
