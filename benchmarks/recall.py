@@ -6,6 +6,7 @@ asked in another way; the last row of each part is what the package does.
 import argparse
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -41,16 +42,12 @@ def ways(index):
     yield 'BM25, passages with context', by(lambda s: s['words'])
     yield '+ headings, document, law words', by(lambda s: s['words'] + .3*s['headings'] + .2*s['document'] + .2*s['law_words'])
     yield '+ places named', by(lexical)
-    ranked = lambda name: lambda q, day: R.search(index, q, 200, day, packaged_ranker(name))
-    reader, vectors = index.reader, index.vectors
-    def words_only(q, day):
-        index.reader, index.vectors = None, None
-        try: return ranked(False)(q, day)
-        finally: index.reader, index.vectors = reader, vectors
-    yield 'ranker, words alone', words_only
-    if vectors is not None:
+    ranked = lambda index, name: lambda q, day: R.search(index, q, 200, day, packaged_ranker(name))
+    bare = replace(index, vectors=None, reader=None, asker=None, quick=None, days={})
+    yield 'ranker, words alone', ranked(bare, False)
+    if index.vectors is not None:
         yield 'vectors alone', by(lambda s: s['vector'])
-        yield 'ranker, words and vectors', ranked(True)
+        yield 'ranker, words and vectors', ranked(index, True)
 
 
 def main():

@@ -52,7 +52,7 @@ def child(system, what, corpus):
         index.document, index.days = np.tile(index.document, times), {}
         heads = [R.terms(p.title) for p in passages]
         index.headings, index.vectors = R.bm25_index(heads), vectors if system == 'ours' else None
-        if system == 'ours-words': index.reader = None
+        if system == 'ours-words': index.reader = index.asker = None
         top = lambda q: R.search(index, q, 50)
     top(asked[0])
     run_child(lambda: sum(1 for q in asked if top(q) is not None))
