@@ -21,10 +21,10 @@ OUT, READ = (Path(__file__).resolve().parent/name for name in ('results/answers.
 
 def read_rows():
     "Means of the readings by round."
-    rows, draw = [json.loads(line) for line in READ.read_text().splitlines()], np.random.default_rng(42)
+    rows = [json.loads(line) for line in READ.read_text().splitlines()]
     for name in dict.fromkeys(r['round'] for r in rows):
         scores = np.array([r['score'] for r in rows if r['round'] == name])
-        means = draw.choice(scores, (5000, len(scores))).mean(1)
+        means = np.random.default_rng(42).choice(scores, (5000, len(scores))).mean(1)
         low, high = np.quantile(means, (.025, .975))
         yield dict(round=name, n=len(scores), mean=round(float(scores.mean()), 3), low=round(float(low), 3), high=round(float(high), 3),
             full=round(float((scores == 3).mean()), 3), none=round(float((scores == 0).mean()), 3))

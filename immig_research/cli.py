@@ -120,7 +120,8 @@ def dataset(
     json: bool = False, # Print the record as JSON
 ) -> dict: # Counts, or the certificate
     "Build a dataset from a corpus, certify anybody's split, have a sample read, export by licence, make traps, put sources before its questions."
-    folder, n = dataset or data_dir()/'dataset', n or (1200 if action == 'ground' else 50)
+    folder, n = dataset or data_dir()/'dataset', (1200 if action == 'ground' else 50) if n is None else n
+    if n < 1: raise BadInput(f'--n must be at least 1, got {n}')
     if action == 'build': return dataset_stage.build(corpus or data_dir()/'corpus', out or data_dir()/'dataset', generator=generator, written=written, budget=read_budget(budget))
     if action == 'traps': return traps_stage.write_traps(open_index(corpus or data_dir()/'corpus', vectors=False), out or data_dir()/'traps.jsonl', -(-n // 6))
     if action == 'ground': return ground_set(corpus or data_dir()/'corpus', folder, out or data_dir()/'grounded', n)
@@ -137,10 +138,10 @@ def dataset(
 # %% ../nbs/06_cli.ipynb #cli-train
 def train(
     dataset: str, # Folder with train.jsonl and eval.jsonl, as `immig dataset build` writes it
-    recipe: str = 'quickstart', # quickstart, laptop, seed-v1, seed-v3, best, best-nf4 or toy: what each is stands in `recipes`
+    recipe: str = 'quickstart', # quickstart, laptop, grounded (rows of `immig dataset ground`), seed-v1, seed-v3, best, best-nf4 or toy: what each is stands in `recipes`
     model: str = 'smollm2-135m', # The embedded model, a folder, or a hub id; on sagemaker also jumpstart, the published trainer
     pairs: str = None, # A number of pairs to train on in place of the recipe's, or all
-    prompt: str = None, # immig, seed, or own (for another field): what the model is told before a question; the recipe's if left out
+    prompt: str = None, # immig, seed, grounded (sources before the question), or own (for another field): what the model is told before a question; the recipe's if left out
     on: Param('Where it runs', str, choices=['local', 'sagemaker']) = 'local', # Where it runs
     accept_eula: bool = False, # For jumpstart: you accept the licence of Llama's weights
     out: str = None, # Folder for adapter/, merged/, report.json and curve.jsonl
@@ -167,7 +168,7 @@ def infer(
     model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag what words the answers: smollm2-135m-immig, another one here, or none, which is taken there
     system: str = None, # Name in the tables; the model's if left out
     sample: str = 'all', # seed101 (at most 8 of each subdomain), all, or a number of questions
-    prompt: str = None, # immig, seed, or own (for another field); the one that the model was trained under if left out, or immig
+    prompt: str = None, # immig, seed, grounded (sources before the question), or own (for another field); the one that the model was trained under if left out, or immig
     rag: bool = False, # Answer from the sources of --corpus, over checked quotations, in place of a model's memory
     no_rag: bool = False, # Answer from the model's memory, which is the default
     corpus: str = None, # With --rag: folder that `immig sources collect` wrote
@@ -175,7 +176,7 @@ def infer(
     words_only: bool = False, # With --rag: rank by words, without vectors
     mode: str = 'scored', # For a model here: scored (float32, the same text at any batch size) or fast (bfloat16 where it pays)
     batch_size: str = '101', # For a model here: questions at a time, fewer where memory is short
-    max_new_tokens: int = 128, # Tokens for each answer, at most
+    max_new_tokens: int = 128, # Tokens for each answer, or for a wording, at most
     budget: str = None, # For a service: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     out: str = None, # File for the predictions
     json: bool = False, # Print the record as JSON
@@ -207,11 +208,12 @@ def ask(
 ) -> dict: # The answer with its citations
     "An answer over checked quotations from the sources, or a reasoned no."
     tell = (lambda part: None) if json else (lambda part: print(part + '\n', flush=True))
+    reply = worded_stage.answerer(model)
     index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
     if model == 'none': said = grounded_stage.answer(index, question, as_of, tell=tell)
-    else: said = worded_stage.answerer(index, model)(question, as_of); tell(said.text)
+    else: said = reply(index, question, as_of); tell(said.text)
     if json: return said.to_row()
-    return dict(**dict(wording=said.note) if said.note else {}, disposition=', '.join(filter(None, [said.disposition, said.reason])), quotations=f'{len(said.citations)}, each verified against its source')
+    return dict(**dict(note=said.note) if said.note else {}, disposition=', '.join(filter(None, [said.disposition, said.reason])), quotations=f'{len(said.citations)}, each verified against its source')
 
 # %% ../nbs/06_cli.ipynb #cli-serve
 def serve(
@@ -412,7 +414,8 @@ EXAMPLES = dict(
     train=['immig train --dataset dataset --recipe laptop --pairs 2000 --out models/mine', 'immig train --dataset grounded --recipe grounded --out models/grounded', 'immig train --dataset dataset --recipe seed-v1 --model jumpstart --on sagemaker --accept-eula',
            'accelerate launch -m immig_research.cli train --dataset dataset --recipe best --model meta-llama/Llama-3.2-3B-Instruct'],
     infer=['immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl', f'immig infer --questions dataset/eval.jsonl --model {_ENGINE} --budget "200000 tokens" --out served.jsonl',
-           'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl'],
+           'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl',
+           'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --model smollm2-135m-immig --out worded.jsonl'],
     ask=['immig ask "How soon must I apply for asylum?" --corpus corpus', 'immig ask "How long is a reentry permit valid?" --as-of 2022-01-01 --json',
          'immig ask "Who may file Form I-485?" --corpus corpus --model smollm2-135m-immig'],
     serve=['immig serve --corpus corpus --port 8765'],
@@ -511,6 +514,7 @@ def main(
         print(show(result, args['json']))
         return 1 if result.get('failed') else 0
     except BadInput as e: print(f'immig: {e}', file=sys.stderr); return 2
+    except ModuleNotFoundError as e: print(f'immig: the package {e.name} is missing: pip install "immig_research[train]", or see `immig doctor`', file=sys.stderr); return 2
     except (RunStopped, BudgetStop) as e: print(f'immig: {e}', file=sys.stderr); return 1
     except KeyboardInterrupt: print('immig: stopped; the same command goes on where it was', file=sys.stderr); return 130
 

@@ -24,7 +24,7 @@ def diverged(
     window:int=WINDOW, # Newest steps that are averaged
     calm:int=CALM, # Earlier steps that are averaged
 ) -> bool: # True: stop
-    "Is the mean of the last `window` of `losses` over 1.5 times the loss `before`, or over twice the lowest mean of any `calm` steps before them?"
+    "Is the mean of the last `window` of `losses` over 1.5 times the loss `before`, or over twice the lowest mean of any `calm` steps before them? Runs under 120 steps have the first bound only."
     if len(losses) < window: return False
     upto = [0., *accumulate(losses[:-window])]
     lowest = min(((b - a)/calm for a, b in zip(upto, upto[calm:])), default=math.inf)

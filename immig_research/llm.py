@@ -25,6 +25,7 @@ from .journal import Journal
 from .ledger import Budget, BudgetStop, Ledger, estimate_usage, most_usage, rough_usage
 from .local import LocalModel
 from .mask import MaskTable, mask_request, restore_reply
+from .models import SHIPPED
 from .pace import Limits, Pace, backoff
 from .records import BadInput
 from .servers import OpenAIServer
@@ -50,7 +51,7 @@ def find_engine(
     if kind == 'sagemaker': return _endpoint(rest)
     if kind == 'openai': return OpenAIServer(*rest.partition('#')[::2])
     if kind == 'local' and rest: return LocalModel(rest)
-    if name in ('toy', 'smollm2-135m', 'smollm2-135m-immig') or Path(name).is_dir(): return LocalModel(name)
+    if name in ('toy', 'smollm2-135m', SHIPPED) or Path(name).is_dir(): return LocalModel(name)
     raise BadInput(f'no such engine: {name!r}; write bedrock:ID, bedrock-batch:ID, sagemaker:ENDPOINT, openai:URL#MODEL, local:NAME, or the folder of a model')
 
 # %% ../nbs/01a_llm.ipynb #llm-rules

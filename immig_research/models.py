@@ -78,11 +78,15 @@ def write_record(
     write_atomic(Path(folder)/'immig.json', json.dumps(record, indent=1, sort_keys=True) + '\n')
 
 # %% ../nbs/02b_models.ipynb #models-read-record
+SHIPPED = 'smollm2-135m-immig' # An adapter of the embedded model, taught to answer from numbered sources
+
+def _shipped(): return Path(str(files('immig_research')))/'data'/SHIPPED
+
 def read_record(
-    folder:str | Path, # A model's or an adapter's
+    folder:str | Path, # A model's or an adapter's, or the name of the one that is shipped
 ) -> dict: # What `write_record` wrote; empty for a model that is not ours
     "What the model in `folder` was made from."
-    path = Path(folder)/'immig.json'
+    path = (_shipped() if str(folder) == SHIPPED else Path(folder))/'immig.json'
     return json.loads(path.read_text()) if path.is_file() else {}
 
 # %% ../nbs/02b_models.ipynb #models-convert
@@ -109,14 +113,12 @@ def convert_gguf(
     return folder
 
 # %% ../nbs/02b_models.ipynb #models-folder
-SHIPPED = 'smollm2-135m-immig' # An adapter of the embedded model, taught to answer from numbered sources
-
 def model_folder(
     name:str | Path, # 'smollm2-135m', 'smollm2-135m-immig', a folder, or a Hub id such as 'meta-llama/Llama-3.2-3B-Instruct'
 ) -> Path: # A folder with safetensors (or an adapter) and a tokenizer
     "Where the model `name` stands on this machine; it is converted or fetched if need be."
     if str(name) == 'smollm2-135m': return convert_gguf(embedded_gguf(), data_dir()/'models'/'smollm2-135m')
-    if str(name) == SHIPPED: return Path(str(files('immig_research')))/'data'/SHIPPED
+    if str(name) == SHIPPED: return _shipped()
     folder = Path(name)
     if not folder.is_dir():
         if str(name).count('/') != 1 or folder.is_absolute() or str(name).startswith('.'):

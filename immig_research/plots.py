@@ -262,8 +262,9 @@ def figure_training(
         raise BadInput(f'a curve needs rows with step and loss or eval_loss, got {sorted(curve[0]) if curve else "no rows"}')
     fig, ax = _canvas(9, 3.2, look)
     many, width = len(parts['loss']) > 40, len(parts['loss']) // 20
-    shown = parts['loss'].iloc[::1 + len(parts['loss']) // 200] # More are a smear
-    sns.lineplot(shown, x='step', y='loss', ax=ax, color=look['systems'][0], lw=0.8 if many else 1.6, alpha=0.35 if many else 1, label='training loss', errorbar=None)
+    every = 1 + len(parts['loss']) // 200 # More are a smear
+    shown, named = parts['loss'].iloc[::every], 'training loss' if every == 1 else f'training loss, one step in {every}'
+    sns.lineplot(shown, x='step', y='loss', ax=ax, color=look['systems'][0], lw=0.8 if many else 1.6, alpha=0.35 if many else 1, label=named, errorbar=None)
     if many: ax.plot(parts['loss'].step, parts['loss'].loss.rolling(width, min_periods=1).mean(), color=look['systems'][0], lw=1.8, label=f'its mean over {width} steps')
     if len(parts['eval_loss']):
         sns.scatterplot(parts['eval_loss'], x='step', y='eval_loss', ax=ax, color=look['systems'][1], marker='s', s=45, label='eval loss', zorder=3)

@@ -111,7 +111,7 @@ class QAPair(Record):
     authority_level: str = 'primary_official'
     topic_tags: list = field(default_factory=list)
     immigration_subtopic: str = 'general' # One of `taxonomy.SUBDOMAINS`
-    generation_mode: str = 'rule'   # faq | rule | form | precedent | statistics | written
+    generation_mode: str = 'rule'   # faq | rule | form | precedent | statistics | written | grounded (with sources before the question)
     review_status: str = 'unreviewed'
     time_sensitive: bool = False
     span_start: int | None = None
@@ -124,8 +124,8 @@ class QAPair(Record):
     as_of: str | None = None
     valid_from: str | None = None
     valid_to: str | None = None
-    parent_id: str | None = None    # The pair that a paraphrase was made from
-    rule: str = ''             # The name of the generator's rule, or 'hand'
+    parent_id: str | None = None    # The pair that a paraphrase or a row with sources was made from
+    rule: str = ''             # The name of the generator's rule, or 'hand'; with sources: found | put in | unsaid
 
 # %% ../nbs/00a_records.ipynb #records-prediction
 @dataclass

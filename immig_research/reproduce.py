@@ -236,7 +236,7 @@ def run_section(
     run:Run, # A recorded run
 ) -> str: # A section of Markdown
     "All tables and figures of `run`."
-    parts = [f'## {run.name}', provenance(run), headline_table(run)]
+    parts = [f'## {run.name}', *filter(None, [run.record.get('note')]), provenance(run), headline_table(run)]
     for name, title in _SHOWN:
         if len(run.found.get(name, ())): parts += [f'### {title}', table_markdown(name, run.found[name])]
     return '\n\n'.join([*parts, *(_figure(run.name, p) for p in run_pictures(run))])

@@ -17,6 +17,7 @@ from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 
+from .grounded import answer
 from .records import BadInput
 from .retrieve import Index, open_index
 from .taxonomy import SUBDOMAINS
@@ -86,9 +87,9 @@ class Desk:
     def __init__(self,
         index: Index, # From `retrieve.open_index`
         limits: Limits, # What a visitor may ask
-        reply: Callable | None = None, # From `worded.answerer`; None for quotations alone
+        reply: Callable, # From `worded.answerer`
     ):
-        self.index, self.reply, self.limits, self.rate = index, reply or answerer(index), limits, RateLimit(limits.per_minute)
+        self.index, self.reply, self.limits, self.rate = index, reply, limits, RateLimit(limits.per_minute)
         self.turn, self.waiting = asyncio.Semaphore(1), 0
     async def take(self,
         address: str, # Who asks
@@ -102,7 +103,7 @@ class Desk:
         if self.waiting >= self.limits.waiting: return 503, 5, 'too many questions are waiting; ask again in 5 seconds'
         self.waiting += 1
         try:
-            async with self.turn: return await asyncio.to_thread(self.reply, question, as_of, subdomain=subdomain)
+            async with self.turn: return await asyncio.to_thread(self.reply, self.index, question, as_of, subdomain=subdomain)
         except BadInput as e: return 400, 0, str(e)
         finally: self.waiting -= 1
 
@@ -151,7 +152,7 @@ def make_app(
     index: Index, # From `retrieve.open_index`
     limits: Limits = Limits(), # What a visitor may ask
     hosts: tuple = ('127.0.0.1', 'localhost', '[::1]', 'testserver'), # Names that the page may be called by
-    reply: Callable | None = None, # From `worded.answerer`; None for quotations alone
+    reply: Callable = answer, # From `worded.answerer`
 ): # A Starlette application
     "The page over `index`."
     from starlette.applications import Starlette
@@ -176,8 +177,8 @@ def serve(
     try: import uvicorn
     except ImportError: raise BadInput('serving needs uvicorn and starlette: pip install "immig_research[serve]"') from None
     names = ('127.0.0.1', 'localhost', '[::1]') if host in ('127.0.0.1', '::1', 'localhost') else ('*',)
-    index = open_index(corpus, vectors=vectors)
-    app = make_app(index, limits, names, answerer(index, model))
+    reply = answerer(model)
+    app = make_app(open_index(corpus, vectors=vectors), limits, names, reply)
     print(f'http://{host}:{port}  (Ctrl-C stops it)', flush=True)
     uvicorn.run(app, host=host, port=port, log_level='warning', limit_concurrency=64, timeout_keep_alive=5)
     return dict(host=host, port=port)

@@ -38,6 +38,9 @@ def prepare(
         pairs = read_jsonl(path, QAPair)
         out['available'][split], out['data_sha256'][split] = len(pairs), sha256_file(path)
         chosen = choose_pairs(pairs, n, recipe.seed)
+        sources = {p.generation_mode == 'grounded' for p in chosen}
+        if True in sources and recipe.prompt != 'grounded': raise BadInput(f'{path} has sources before its questions (`immig dataset ground`): train it with --recipe grounded')
+        if recipe.prompt == 'grounded' and False in sources: raise BadInput(f'the prompt grounded needs sources before each question, {path} has some without: make them with `immig dataset ground`')
         out[split], refused = encode_pairs(tokenizer, chosen, recipe.prompt, recipe.max_length, recipe.learn)
         out['refused'] += [dict(split=split, **r) for r in refused]
         if not out[split]: raise BadInput(f'{path}: no pair to use out of {len(pairs)}, {len(refused)} refused')

@@ -187,8 +187,9 @@ def teach_abstainer(
 ) -> tuple[dict, np.ndarray]: # As `abstain.fit_abstainer` gives it, with its threshold; as `cross_chances` gives it
     "Fit the model of `abstain`."
     crossed = cross_chances(evidence, rows, folds)
-    ordinary = {r.voice for r in rows if r.voice.startswith('written')} or {r.voice for r in rows}
-    doubts = sorted((1 - p[0] for p, r in zip(crossed, rows) if not r.trap and r.voice in ordinary), reverse=True)
+    plain = [(1 - p[0], r.voice.startswith('written')) for p, r in zip(crossed, rows) if not r.trap]
+    doubts = sorted((d for d, written in plain if written or not any(w for _, w in plain)), reverse=True)
+    if not doubts: raise BadInput('a threshold needs answerable questions among the rows, got none')
     model = fit_abstainer(evidence, [r.trap for r in rows])
     return {**model, 'threshold': round(float(doubts[min(int(refused * len(doubts)), len(doubts) - 1)]), 4)}, crossed
 

@@ -107,13 +107,14 @@ def test_page_shows_a_wording_as_text_and_only_one_that_holds(index, words, show
     from starlette.testclient import TestClient
 
     from immig_research.worded import worded_answer
-    reply = lambda question, as_of=None, subdomain=None: worded_answer(index, question, lambda asked: words, 'a model', as_of, subdomain)
+    reply = lambda index, question, as_of=None, subdomain=None: worded_answer(index, question, lambda asked: words, 'a model', as_of, subdomain)
     html = TestClient(S.make_app(index, reply=reply)).get('/', params=dict(question=QUESTIONS[2])).text
     assert ('id="wording"' in html) == shown and ('was left out' in html) != shown and '<b>and' not in html and '<blockquote>' in html
 
 
 @pytest.mark.parametrize('said, fault', [('Within 1 year of arrival [1].', ''), ('Within 3 years [1].', '3 years'), ('One year, see 8 U.S.C. 1182 [1].', '1182'),
-    ('Use Form I-485 to apply [1].', 'I-485'), ('Pay $520 with the request [1].', '$520'), ('One year [9].', '[9]'), ('The quick brown fox jumps over lazy dogs.', 'words')])
+    ('Use Form I-485 to apply [1].', 'I-485'), ('Pay $520 with the request [1].', '$520'), ('One year [9].', '[9]'), ('The quick brown fox jumps over lazy dogs [1].', 'words'), ('Within 1 year of arrival.', 'names no source'),
+    ('Within 1 year [1]. The sources do not say.', 'no answer')])
 def test_a_wording_that_leaves_its_sources_is_told(index, said, fault):
     from immig_research.worded import faults_of
     plain = G.answer(index, QUESTIONS[0])
@@ -138,3 +139,44 @@ def test_page_is_labelled_for_screen_readers(client):
 
 def test_a_bad_day_is_told(index):
     with pytest.raises(BadInput, match='a date like'): G.answer(index, QUESTIONS[0], '2026-02-30')
+
+
+def test_a_missing_package_is_told_in_one_line(monkeypatch, capsys, tmp_path):
+    import sys
+
+    from immig_research.cli import main
+    collect(sample_store(), tmp_path)
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    assert main(['ask', QUESTIONS[0], '--corpus', str(tmp_path), '--words-only', '--model', 'smollm2-135m-immig']) == 2
+    said = capsys.readouterr().err
+    assert said.count('\n') == 1 and 'the package' in said and 'pip install' in said
+
+
+def test_rows_with_sources_and_rows_without_are_not_mixed_up(index, tmp_path):
+    from dataclasses import replace
+
+    from immig_research.records import write_jsonl
+    from immig_research.train import RECIPES, train
+    plain = [QAPair(f'q{n}', f'Who decides case {n}?', f'Officer {n}.') for n in range(4)]
+    for side in ('train', 'eval'): write_jsonl(tmp_path/f'{side}.jsonl', plain)
+    with pytest.raises(BadInput, match='immig dataset ground'): train(tmp_path, 'grounded', tmp_path/'out', model='toy')
+    for side in ('train', 'eval'): write_jsonl(tmp_path/f'{side}.jsonl', [replace(p, generation_mode='grounded') for p in plain])
+    with pytest.raises(BadInput, match='--recipe grounded'): train(tmp_path, replace(RECIPES['toy'], pairs=4), tmp_path/'out', model='toy')
+
+
+def test_an_adapter_is_shipped_whole_or_not_at_all(tmp_path):
+    import importlib.util
+    from pathlib import Path
+
+    from immig_research.models import SHIPPED, model_folder, read_record
+    root = Path(__file__).resolve().parents[1]
+    spec = importlib.util.spec_from_file_location('ship_adapter', root/'tools'/'ship_adapter.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    folder = tmp_path/'data'
+    folder.mkdir()
+    (folder/'kept').write_text('x')
+    with pytest.raises(BadInput, match='report.json'): tool.main(tmp_path/'nowhere', folder)
+    assert (folder/'kept').exists()
+    record, there = read_record(SHIPPED), {f.name for f in model_folder(SHIPPED).iterdir()}
+    assert record['prompt'] == 'grounded' and {'adapter_model.safetensors', 'adapter_config.json', 'immig.json', 'README.md', 'training.json', 'figures.json'} == there

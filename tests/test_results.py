@@ -17,7 +17,7 @@ from immig_research.reproduce import artifacts, loose_figures, read_run, reprodu
 from immig_research.tables import all_tables, cells, read_cells, write_cells
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = runs(ROOT)
+RUNS = [name for name in runs(ROOT) if '2-dataset' in read_run(ROOT, name).record['stages']] # Whole runs; of a benchmark only the cells are kept
 
 
 @pytest.fixture(scope='module')

@@ -65,7 +65,7 @@ def record_training(out):
 def record_sweep(out):
     "The record of the sweep in the folder `out`."
     runs = {f'{r["learning_rate"]:g}': curves(out/f'rate-{r["learning_rate"]:g}') for r in json.loads((out/'sweep.json').read_text())['rows']}
-    return dict(where(), **json.loads((out/'sweep.json').read_text()), curves=runs)
+    return dict(where(), **json.loads((out/'sweep.json').read_text()), curves=runs, **noted(out))
 
 
 def record(out):
@@ -77,7 +77,7 @@ def record(out):
     return dict(where(), stages={s['name']: s['result'] for s in stages}, timings=timings, facts=card_facts(out),
                 population=dict(Counter(r['immigration_subtopic'] for r in rows(out/'dataset/eval.jsonl'))),
                 training_timings=rows(trained/'timings.jsonl'), **curves(trained),
-                summary={k: v for k, v in summary.items() if k not in ('generated_at',)})
+                summary={k: v for k, v in summary.items() if k not in ('generated_at',)}, **noted(out))
 
 
 def record_benchmark(out):
@@ -93,5 +93,5 @@ if __name__ == '__main__':
     if kind is None: sys.exit(f'{run} is not the folder of a run, of training, of a sweep or of a benchmark: it has none of {", ".join(kinds)}')
     kept.write_text(json.dumps(kinds[kind](run), indent=1) + '\n')
     cells = run/('benchmark/cells.csv' if kind == 'stages' else 'cells.csv')
-    if cells.exists(): shutil.copyfile(cells, kept.with_name(f'{kept.stem}.cells.csv'))
+    if kind in ('stages', 'cells.csv'): shutil.copyfile(cells, kept.with_name(f'{kept.stem}.cells.csv'))
     print(f'{kept} is written: now `immig reproduce --offline`')
