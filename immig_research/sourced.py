@@ -72,7 +72,7 @@ def proof_of(
         if numbers and share_held(index, doc.doc_id, numbers, apart or {}) < SHOWS: return quotation_of(index, hit, numbers)
     return None
 
-# %% ../nbs/03l_sourced.ipynb #sourced-row
+# %% ../nbs/03l_sourced.ipynb #sourced-parts
 MOST = 4      # Sources of a row
 HOLDS = .6    # Share of a span from which a source proves the answer
 ALIKE = .5    # Share of an answer's terms from which a source may say it in other words
@@ -96,6 +96,7 @@ def _with_proof(index, pair, quoted, draw, apart):
     place = draw.randrange(len(shown) + 1)
     return [*shown[:place], proof, *shown[place:]], place + 1
 
+# %% ../nbs/03l_sourced.ipynb #sourced-row
 def sourced(
     index: Index, # From `retrieve.open_index`
     pair: QAPair, # With its span
