@@ -84,11 +84,13 @@ def _found(index, question, apart):
     chosen = choose(index, hits, units, score_units(index, question, hits, units), most=MOST)
     return [(quotation_of(index, hits[c.hit], c.numbers), c.numbers) for c in chosen if share_held(index, hits[c.hit].doc_id, c.numbers, apart) < SHOWS]
 
+# %% ../nbs/03l_sourced.ipynb #sourced-says
 def _says(quote, answer):
     "Share of the terms of `answer` that `quote` has"
     words, theirs = terms(answer), set(terms(quote))
     return sum(w in theirs for w in words) / max(1, len(words))
 
+# %% ../nbs/03l_sourced.ipynb #sourced-with-proof
 def _with_proof(index, pair, quoted, draw, apart):
     "At most `MOST` of `quoted` with the proof of `pair` among them at a place drawn by lot, and its number from 1; none without a proof"
     proof, shown = proof_of(index, pair, apart), quoted[:MOST - 1]
@@ -120,7 +122,7 @@ def sourced(
     return replace(pair, question=with_sources(pair.question, [q.to_row() for q in shown]), answer=said, rule=rule, parent_id=pair.parent_id or pair.qa_id,
         qa_id=f'{pair.qa_id}-s', generation_mode='grounded', facts=[] if unsaid else pair.facts)
 
-# %% ../nbs/03l_sourced.ipynb #sourced-taught
+# %% ../nbs/03l_sourced.ipynb #sourced-check
 def check_pairs(
     corpus, # From `read_corpus`
     pairs: list[QAPair], # Of a dataset
@@ -132,6 +134,7 @@ def check_pairs(
     if lost: raise BadInput(f'{lost} of {len(pairs)} pairs of {where} do not stand in this corpus: give the corpus that the dataset was built from')
     return pairs
 
+# %% ../nbs/03l_sourced.ipynb #sourced-taught
 def taught_pairs(
     corpus, # From `read_corpus`
     dataset: str | Path, # Folder of a built dataset
