@@ -61,6 +61,8 @@ def load_encoder(
     "The packaged model, ready to read passages."
     import torch
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+    logging.disable_progress_bar()
     folder, dtype = encoder_folder(), dtype or fast_dtype()
     if folder is None: return None
     model = AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
