@@ -6,7 +6,6 @@ asked in another way; the last row of each part is what the package does.
 import argparse
 import json
 import re
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -43,8 +42,7 @@ def ways(index):
     yield '+ headings, document, law words', by(lambda s: s['words'] + .3*s['headings'] + .2*s['document'] + .2*s['law_words'])
     yield '+ places named', by(lexical)
     ranked = lambda index, name: lambda q, day: R.search(index, q, 200, day, packaged_ranker(name))
-    bare = replace(index, vectors=None, reader=None, asker=None, quick=None, days={})
-    yield 'ranker, words alone', ranked(bare, False)
+    yield 'ranker, words alone', ranked(R.words_alone(index), False)
     if index.vectors is not None:
         yield 'vectors alone', by(lambda s: s['vector'])
         yield 'ranker, words and vectors', ranked(index, True)

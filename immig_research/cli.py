@@ -210,8 +210,7 @@ def ask(
     tell = (lambda part: None) if json else (lambda part: print(part + '\n', flush=True))
     reply = worded_stage.answerer(model)
     index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
-    if model == 'none': said = grounded_stage.answer(index, question, as_of, tell=tell)
-    else: said = reply(index, question, as_of); tell(said.text)
+    said = reply(index, question, as_of, tell=tell)
     if json: return said.to_row()
     return dict(**dict(note=said.note) if said.note else {}, disposition=', '.join(filter(None, [said.disposition, said.reason])), quotations=f'{len(said.citations)}, each verified against its source')
 

@@ -9,6 +9,7 @@ __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_enc
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -55,18 +56,22 @@ def toy_encoder(
 
 # %% ../nbs/03d_embed.ipynb #embed-load
 @lru_cache(maxsize=2)
-def load_encoder(
-    dtype: str | None = None, # 'float32' or 'bfloat16'; None: the faster on this machine
-) -> Encoder | None: # None where the package is missing
-    "The packaged model, ready to read passages."
+def _read_encoder(dtype):
+    "The packaged model in the format `dtype`, read once"
     import torch
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
     logging.disable_progress_bar()
-    folder, dtype = encoder_folder(), dtype or fast_dtype()
+    folder = encoder_folder()
     if folder is None: return None
     model = AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
     return Encoder(model, AutoTokenizer.from_pretrained(folder), f'{sha256_file(folder/"model.safetensors")[:16]}-{dtype}-{MAX_TOKENS}')
+
+def load_encoder(
+    dtype: str | None = None, # 'float32' or 'bfloat16'; None: the faster on this machine
+) -> Encoder | None: # None where the package is missing
+    "The packaged model, ready to read passages."
+    return _read_encoder(dtype or fast_dtype())
 
 # %% ../nbs/03d_embed.ipynb #embed-adapter
 def merge_adapter(
@@ -84,13 +89,10 @@ def merge_adapter(
 @lru_cache(maxsize=1)
 def load_asker() -> Encoder | None: # None where the package is missing
     "The packaged model as it reads questions."
-    import torch
     from safetensors.torch import load_file
-    from transformers import AutoModel
     plain, weights = load_encoder('float32'), files('immig_research')/'data'/'asker.safetensors'
     if plain is None: return None
-    model = AutoModel.from_pretrained(encoder_folder(), dtype=torch.float32).eval()
-    return Encoder(merge_adapter(model, load_file(weights)), plain.tokenizer, f'{plain.identity}-{sha256_file(weights)[:12]}')
+    return Encoder(merge_adapter(deepcopy(plain.model), load_file(weights)), plain.tokenizer, f'{plain.identity}-{sha256_file(weights)[:12]}')
 
 # %% ../nbs/03d_embed.ipynb #embed-encode
 def _batches(lengths, batch_tokens, slack):

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['NOT_ADVICE', 'Quotation', 'stretches', 'quotation_of', 'check_quotation', 'quotations_for', 'Answer',
-           'show_quotations', 'closing', 'say_no', 'answer', 'as_prediction', 'answer_all', 'count_answers']
+           'show_quotations', 'closing', 'say_no', 'answer', 'as_prediction', 'chooser', 'answer_all', 'count_answers']
 
 # %% ../nbs/03b_grounded.ipynb #grounded-imports
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from .chunk import cite_run, is_law
 from .clock import check_day
 from .compose import choose, cut, packaged_composer, score_units, units_of
 from .records import BadInput, Document, Prediction, QAPair, Record, append_jsonl, content_hash, heal_jsonl, write_jsonl
-from .retrieve import Hit, Index, search
+from .retrieve import Hit, Index, overlap, search
 from .verify import find_words, quote_pieces, verify
 
 # %% ../nbs/03b_grounded.ipynb #grounded-quotation
@@ -191,25 +191,32 @@ def as_prediction(
         engine='quotation', dtype='float32', batch_size=1, model='ranker', model_sha256=model_sha256, as_of=given.as_of)
 
 # %% ../nbs/03b_grounded.ipynb #grounded-all
+def chooser(
+    index: Index, # From `retrieve.open_index`
+) -> list[dict]: # Weights of the ranker and of the composer
+    "What chooses the words for `index`."
+    from immig_research.rank import packaged_ranker
+    return [packaged(index.vectors is not None) for packaged in (packaged_ranker, packaged_composer)]
+
 def answer_all(
     index: Index, # From `retrieve.open_index`
     questions: list[QAPair], # Only qa_id and question are needed
     out: str | Path, # The file of predictions to write
     system: str = 'quoted', # The name under which the answers stand
     as_of: str | None = None, # ISO date; None for the newest
+    reply: Callable = answer, # From index, question, as_of to an `Answer`
+    made: dict | None = None, # What stands in every row of who answered: model_sha256, prompt_sha256, engine, model; None for quotations
 ) -> dict: # Counts: questions, answered now, kept, and each disposition
     "Answer `questions` from the sources and write the predictions to `out`; a stopped run goes on."
-    from immig_research.rank import packaged_ranker
     from immig_research.infer import read_questions
     questions, out = read_questions(questions), Path(out)
-    version = content_hash([packaged_ranker(index.vectors is not None), packaged_composer(index.vectors is not None)])
-    journal = out.with_suffix('.journal.jsonl')
-    key = lambda r: (r.qa_id, r.question, r.system, r.model_sha256, r.as_of)
+    made, journal = made or dict(model_sha256=content_hash(chooser(index))), out.with_suffix('.journal.jsonl')
+    key = lambda r: (r.qa_id, r.question, r.system, r.model_sha256, r.prompt_sha256, r.as_of)
     stand = {key(r): r for r in heal_jsonl(out, Prediction) + heal_jsonl(journal, Prediction)}
-    wanted = [(q.qa_id, q.question, system, version, as_of) for q in questions]
+    wanted = [(q.qa_id, q.question, system, made['model_sha256'], made.get('prompt_sha256'), as_of) for q in questions]
     open_ = [(q, k) for q, k in zip(questions, wanted) if k not in stand]
     for q, k in tqdm(open_, desc=f'answers of {system}', unit='row', disable=None):
-        stand[k] = as_prediction(answer(index, q.question, as_of), q.qa_id, system, version)
+        stand[k] = replace(as_prediction(reply(index, q.question, as_of), q.qa_id, system), **made)
         append_jsonl(journal, [stand[k]])
     final = [stand[k] for k in wanted]
     write_jsonl(out, final)
@@ -226,7 +233,7 @@ def count_answers(
     answers = list(answers)
     def quoted(a, p):
         parts = [(c['span_start'], c['span_end']) for c in a.citations if c['doc_id'] == p.source_doc_id]
-        return sum(max(0, min(e, p.span_end) - max(s, p.span_start)) for s, e in parts) / max(1, p.span_end - p.span_start)
+        return sum(overlap(s, e, p.span_start, p.span_end) for s, e in parts) / max(1, p.span_end - p.span_start)
     every = [c for a in answers for c in a.citations]
     mean = lambda values: round(float(np.mean(list(values))), 4)
     return dict(n=len(answers), cited=mean(bool(a.citations) for a in answers), span_quoted=mean(quoted(a, p) >= .5 for a, p in zip(answers, pairs)),

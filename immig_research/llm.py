@@ -81,18 +81,30 @@ class _Run:
     asked: set = field(default_factory=set) # Keys whose reply would be asked again, but not by this run
     row: int = 0               # Calls in a row that came to nothing
     @property
-    def source(self): return self.engine.name, ''
-    def stands(self, key):
+    def source(self) -> tuple: # Name, and ''
+        "Whose replies they are."
+        return self.engine.name, ''
+    def stands(self,
+        key: str, # From `calls.call_key`
+    ) -> bool: # True: it is not asked again
         "Whether the journal has a reply that this run takes."
         status = self.journal.status(key)
         return status is not None and (status not in self.rules.again or key in self.asked)
-    def keep(self, reply):
+    def keep(self,
+        reply: Reply, # Of the engine
+    ):
         "Journal `reply`; this run asks for it once, whatever it is."
         if reply.status in self.rules.again: self.asked.add(reply.key)
         self.journal.put(reply)
-    def sleep(self, seconds):
+    def sleep(self,
+        seconds: float, # 0 or more
+    ):
+        "Wait, unless the run stops."
         if self.stop.wait(seconds): raise _Stopped
-    def halt(self, reason):
+    def halt(self,
+        reason: str, # Why; the first one is kept
+    ):
+        "Let no call begin any more."
         self.reason = self.reason or reason; self.stop.set()
 
 class _Stopped(Exception):

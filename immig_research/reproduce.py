@@ -20,7 +20,7 @@ from .analysis import pictures, table_markdown
 from .cards import Figures, dataset_card, model_card
 from .plots import figure_dataset, figure_png
 from .published import PUBLISHED, published_population, published_table
-from .records import BadInput, sha256_file, write_atomic
+from .records import BadInput, content_hash, sha256_file, write_atomic
 from .report import number
 from .tables import all_tables, read_cells
 
@@ -212,21 +212,23 @@ def _dataset_picture(run):
     rows = (run.record.get('facts') or {}).get('dataset', {}).get('subdomains')
     return figure_png(figure_dataset(pd.DataFrame(rows))) if rows else None
 
-_DRAWN = {} # Hashes of a run's files -> its pictures
+_DRAWN = {} # Hash of what is drawn -> its pictures
 
 def _curve(record):
     "The loss of each step, and that of held-out answers where it was measured."
     steps = [r for r in record.get('curve', []) if r.get('step') is not None]
     return steps + [dict(step=e['step'], eval_loss=e['loss']) for e in record.get('evals', [])]
 
-def _draw(run): return pictures(run.found, _curve(run.record), dark=False) if run.found else []
+def _drawn(key, found, record):
+    "The pictures of tables and curve, drawn once for each `key`."
+    if key not in _DRAWN: _DRAWN[key] = pictures(found, _curve(record), dark=False)
+    return _DRAWN[key]
 
 def run_pictures(
     run:Run, # A recorded run
 ) -> list: # `Picture`s, light ones only are used
     "The figures of `run` from its cells and its curve."
-    if run.hashes not in _DRAWN: _DRAWN[run.hashes] = _draw(run)
-    return _DRAWN[run.hashes]
+    return _drawn(run.hashes, run.found, run.record) if run.found else []
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-run-section
 _SHOWN = (('paired', 'Differences on the same questions'), ('subdomains', 'By subdomain'),
@@ -247,7 +249,7 @@ def _trainings(root):
     found = {p.stem: json.loads(p.read_text(encoding='utf-8')) for p in sorted((root/'results').glob('*.json'))}
     return {name: r for name, r in found.items() if 'stages' not in r and ('report' in r or 'curves' in r)}
 
-def _curve_picture(record): return pictures({}, _curve(record), dark=False)
+def _curve_picture(record): return _drawn(content_hash(_curve(record)), {}, record)
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-training
 _TRAINED = ('steps', 'tokens_seen', 'dtype')
@@ -281,9 +283,9 @@ def results_page(
     intro = ('Scores run from 0 (wrong) to 3 (fully correct); intervals are at 95 % and redraw whole source documents. Each run has its own '
              'questions and its own judge: compare systems within a run, not across runs. Every figure below is made from `results/`; '
              '`immig reproduce --offline` makes it again.')
-    trained = _trainings(root)
-    others = [p for p in sorted((root/'results').glob('*.json')) if p.stem not in (*runs(root), *trained)]
-    sections = [run_section(read_run(root, name)) for name in runs(root)] + [training_section(*item) for item in trained.items()] + _sections(others)
+    whole, trained = runs(root), _trainings(root)
+    others = [p for p in sorted((root/'results').glob('*.json')) if p.stem not in (*whole, *trained)]
+    sections = [run_section(read_run(root, name)) for name in whole] + [training_section(*item) for item in trained.items()] + _sections(others)
     return _page('Results', 'What came out of the recorded runs.', intro, *sections, _published_section())
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-benchmarks-page

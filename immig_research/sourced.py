@@ -18,9 +18,10 @@ from tqdm.auto import tqdm
 
 from .compose import choose, cut, grown, score_units, sentences, units_of
 from .grounded import Quotation, quotation_of
-from .passages import terms
+from .grounding import verify_spans
+from .passages import share_known, terms
 from .records import BadInput, QAPair, read_jsonl, write_atomic, write_jsonl
-from .retrieve import Hit, Index, open_index, search
+from .retrieve import Hit, Index, open_index, overlap, search
 from .rows import choose_pairs
 from .sources import read_corpus
 from .split import certify, section_key
@@ -52,7 +53,7 @@ def share_held(
 ) -> float: # 0-1, of the span of which most is quoted; 0 where the document has none
     "How much of one of `spans` the quoted sentences hold."
     every = cut(index, doc_id)
-    share = lambda a, b: sum(max(0, min(every[i].end, b) - max(every[i].start, a)) for i in numbers) / max(1, b - a)
+    share = lambda a, b: sum(overlap(every[i].start, every[i].end, a, b) for i in numbers) / max(1, b - a)
     return max((share(a, b) for a, b in spans.get(doc_id, ())), default=0.)
 
 # %% ../nbs/03l_sourced.ipynb #sourced-proof
@@ -87,8 +88,7 @@ def _found(index, question, apart):
 # %% ../nbs/03l_sourced.ipynb #sourced-says
 def _says(quote, answer):
     "Share of the terms of `answer` that `quote` has"
-    words, theirs = terms(answer), set(terms(quote))
-    return sum(w in theirs for w in words) / max(1, len(words))
+    return share_known(terms(answer), set(terms(quote)))
 
 # %% ../nbs/03l_sourced.ipynb #sourced-with-proof
 def _with_proof(index, pair, quoted, draw, apart):
@@ -129,9 +129,8 @@ def check_pairs(
     where: str | Path, # Its folder, for the message
 ) -> list[QAPair]: # The same
     "Refuse `pairs` whose spans do not stand in `corpus`."
-    stands = lambda p: p.source_doc_id in corpus.documents and p.span_start is not None and corpus.documents[p.source_doc_id].text[p.span_start:p.span_end] == p.source_span
-    lost = sum(not stands(p) for p in pairs)
-    if lost: raise BadInput(f'{lost} of {len(pairs)} pairs of {where} do not stand in this corpus: give the corpus that the dataset was built from')
+    lost = verify_spans(pairs, corpus.documents)
+    if lost: raise BadInput(f'{len(lost)} of {len(pairs)} pairs of {where} do not stand in this corpus: give the corpus that the dataset was built from')
     return pairs
 
 # %% ../nbs/03l_sourced.ipynb #sourced-taught

@@ -11,7 +11,6 @@ import json
 import random
 import re
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from .embed import Encoder
 from .passages import terms
 from .rank import FEATURES, VECTORS, features, fit_ranker
 from .records import BadInput, QAPair, write_atomic
-from .retrieve import Index, all_scores, allowed_on, candidates, rarity, search
+from .retrieve import Index, all_scores, allowed_on, candidates, overlap, rarity, search, words_alone
 
 # %% ../nbs/03f_tune.ipynb #tune-right
 def right_rows(
@@ -31,8 +30,7 @@ def right_rows(
 ) -> list[int]: # Rows of passages; empty where no passage holds the span
     "The passages of `index` that hold the span of `pair`."
     number = next((n for n, d in enumerate(index.documents) if d == pair.source_doc_id), -1)
-    shared = lambda p: min(p.end, pair.span_end) - max(p.start, pair.span_start)
-    held = lambda p: shared(p) >= .5 * min(p.end - p.start, pair.span_end - pair.span_start)
+    held = lambda p: overlap(p.start, p.end, pair.span_start, pair.span_end) >= .5 * min(p.end - p.start, pair.span_end - pair.span_start)
     return [int(i) for i in np.flatnonzero(index.document == number) if held(index.passages[i])]
 
 # %% ../nbs/03f_tune.ipynb #tune-plain
@@ -147,6 +145,13 @@ def ranking_group(
     right = set(right_rows(index, pair))
     return rows, x, np.array([int(r) in right for r in rows], float)
 
+# %% ../nbs/03f_tune.ipynb #tune-both
+def _fit_both(with_vectors, words_alone, names, out):
+    "Fit the weights for both cases to their groups, write them to `out`, and count questions and losses"
+    models = {case: fit_ranker(groups, names=names) for case, groups in dict(with_vectors=with_vectors, words_alone=words_alone).items()}
+    write_atomic(out, json.dumps(models, indent=1) + '\n')
+    return dict(questions=len(with_vectors), **{case: m['loss'] for case, m in models.items()})
+
 # %% ../nbs/03f_tune.ipynb #tune-all
 def tune_retrieval(
     index: Index, # Of the corpus that `pairs` are from; with vectors, where both sets of weights are wanted
@@ -157,9 +162,7 @@ def tune_retrieval(
     if not pairs: raise BadInput('no pairs to learn from: give the training part of a written set')
     groups = [ranking_group(index, p)[1:] for p in tqdm(pairs, desc='candidates', unit='question', disable=None)]
     silent = np.array([f.startswith(VECTORS) for f in FEATURES])
-    rankers = dict(with_vectors=fit_ranker(groups), words_alone=fit_ranker([(np.where(silent, 0, x), y) for x, y in groups]))
-    write_atomic(out, json.dumps(rankers, indent=1) + '\n')
-    return dict(questions=len(pairs), **{name: r['loss'] for name, r in rankers.items()})
+    return _fit_both(groups, [(np.where(silent, 0, x), y) for x, y in groups], FEATURES, out)
 
 # %% ../nbs/03f_tune.ipynb #tune-unit
 def unit_group(
@@ -172,8 +175,7 @@ def unit_group(
     hits = search(index, pair.question, k, ranker=ranker)
     units = units_of(index, hits)
     if not units: return np.zeros((1, len(UNIT_SIGNS))), np.zeros(1)
-    shared = lambda u: min(u.end, pair.span_end) - max(u.start, pair.span_start)
-    right = [hits[u.hit].doc_id == pair.source_doc_id and shared(u) >= .5 * (u.end - u.start) for u in units]
+    right = [hits[u.hit].doc_id == pair.source_doc_id and overlap(u.start, u.end, pair.span_start, pair.span_end) >= .5 * (u.end - u.start) for u in units]
     return unit_features(index, pair.question, hits, units, likeness(index, pair.question, units)), np.array(right, float)
 
 # %% ../nbs/03f_tune.ipynb #tune-composer
@@ -184,8 +186,5 @@ def tune_composer(
 ) -> dict: # questions, and the loss of both models
     "Fit both models of `compose` on `pairs` and write them to `out`."
     if not pairs: raise BadInput('no pairs to learn from: give the training part of a written set')
-    bare = replace(index, vectors=None, reader=None, asker=None, quick=None, days={})
-    groups = [[unit_group(i, p) for p in tqdm(pairs, desc='sentences', unit='question', disable=None)] for i in (index, bare)]
-    models = {name: fit_ranker(g, names=UNIT_SIGNS) for name, g in zip(('with_vectors', 'words_alone'), groups)}
-    write_atomic(out, json.dumps(models, indent=1) + '\n')
-    return dict(questions=len(pairs), **{name: m['loss'] for name, m in models.items()})
+    groups = [[unit_group(i, p) for p in tqdm(pairs, desc='sentences', unit='question', disable=None)] for i in (index, words_alone(index))]
+    return _fit_both(*groups, UNIT_SIGNS, out)

@@ -12,16 +12,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
-from .compose import packaged_composer, sentences
+from .compose import sentences
 from .facts import extract_facts, same_fact
-from .grounded import Answer, answer, as_prediction
-from .infer import check_prompt, encode_prompts, end_ids, greedy, read_answer, read_questions
+from .grounded import Answer, answer, answer_all, chooser
+from .infer import check_prompt, encode_prompts, end_ids, greedy, read_answer
 from .models import load_base, model_sha256
-from .passages import terms
-from .rank import packaged_ranker
-from .records import BadInput, Prediction, QAPair, append_jsonl, content_hash, heal_jsonl, write_jsonl
+from .passages import share_known, terms
+from .records import QAPair, content_hash
 from .retrieve import Index
 from .verify import verify
 
@@ -72,7 +69,7 @@ def numbered(
     known, out, at = [set(terms(f'{c["citation"]} {c["quote"]}')) for c in citations], [], 0
     for a, b in sentences(text):
         words, named = terms(_NUMBER.sub('', text[a:b])), [int(n) for n in _NUMBER.findall(text[a:b])]
-        shares = [sum(w in k for w in words) / max(1, len(words)) for k in known]
+        shares = [share_known(words, k) for k in known]
         wrong = len(named) == 1 and 0 < named[0] <= len(shares) and max(shares) - shares[named[0] - 1] >= clearly
         out += [text[at:a], _NUMBER.sub(f' [{shares.index(max(shares)) + 1}]', text[a:b]) if wrong else text[a:b]]
         at = b
@@ -95,7 +92,7 @@ def faults_of(
     if not named: out.append('it names no source')
     strange = strange_citations(index, said, sources, day) + strange_values(said, f'{sources} {question}')
     words, theirs = terms(said), set(terms(f'{sources} {question}'))
-    alien = ['most of its words are not those of its sources'] if sum(w in theirs for w in words) < len(words) / 2 else []
+    alien = ['most of its words are not those of its sources'] if words and share_known(words, theirs) < .5 else []
     return list(dict.fromkeys([*out, *(f'{s} is not in its sources' for s in strange), *alien]))
 
 # %% ../nbs/03k_worded.ipynb #worded-reworded
@@ -120,11 +117,13 @@ def worded_answer(
     name: str, # Of the model
     as_of: str | None = None, # ISO date; None for the newest
     subdomain: str | None = None, # One of `taxonomy.SUBDOMAINS`; None for all
+    tell: Callable = lambda part: None, # Called with the text as soon as it is checked
 ) -> Answer: # Its `wording` is empty where the model's does not hold
     "Answer `question` in a model's words where they hold, and in quotations."
     plain = answer(index, question, as_of, subdomain=subdomain)
-    if plain.disposition != 'answered': return plain
-    return reworded(index, plain, write(with_sources(question, plain.citations)), name)
+    said = plain if plain.disposition != 'answered' else reworded(index, plain, write(with_sources(question, plain.citations)), name)
+    tell(said.text)
+    return said
 
 # %% ../nbs/03k_worded.ipynb #worded-write
 def writer(
@@ -143,11 +142,11 @@ def writer(
 # %% ../nbs/03k_worded.ipynb #worded-answerer
 def answerer(
     model: str | Path = 'none', # As for `models.load_base`; 'none' for quotations alone
-) -> Callable: # From an index, a question, as_of, subdomain to an `Answer`
+) -> Callable: # From an index, a question, as_of, and subdomain and tell by name, to an `Answer`
     "How questions are answered."
     if str(model) == 'none': return answer
     write, _ = writer(model)
-    return lambda index, question, as_of=None, subdomain=None: worded_answer(index, question, write, Path(model).name, as_of, subdomain)
+    return lambda index, question, as_of=None, **more: worded_answer(index, question, write, Path(model).name, as_of, **more)
 
 # %% ../nbs/03k_worded.ipynb #worded-all
 def word_all(
@@ -159,23 +158,13 @@ def word_all(
     system: str = 'worded', # The name under which the answers stand
     as_of: str | None = None, # ISO date; None for the newest
     max_new_tokens: int = 160, # Of an answer
-) -> dict: # Counts: questions, answered now, kept; worded now, and each disposition
+) -> dict: # Counts of `grounded.answer_all`, and worded now
     "Answer `questions` in the words of `model` where they hold, and write the predictions to `out`; a stopped run goes on."
-    questions, out, name = read_questions(questions), Path(out), Path(model).name
-    write, digest = writer(model, max_new_tokens)
-    version = content_hash([model_sha256(model), max_new_tokens, packaged_ranker(index.vectors is not None), packaged_composer(index.vectors is not None)])
-    journal = out.with_suffix('.journal.jsonl')
-    key = lambda r: (r.qa_id, r.question, r.system, r.model_sha256, r.prompt_sha256, r.as_of)
-    stand = {key(r): r for r in heal_jsonl(out, Prediction) + heal_jsonl(journal, Prediction)}
-    wanted = [(q.qa_id, q.question, system, version, digest, as_of) for q in questions]
-    open_, worded = [(q, k) for q, k in zip(questions, wanted) if k not in stand], 0
-    for q, k in tqdm(open_, desc=f'answers of {system}', unit='row', disable=None):
-        said = worded_answer(index, q.question, write, name, as_of)
-        stand[k] = replace(as_prediction(said, q.qa_id, system, version), engine='transformers', model=name, prompt_sha256=digest)
-        worded += bool(said.wording)
-        append_jsonl(journal, [stand[k]])
-    final = [stand[k] for k in wanted]
-    write_jsonl(out, final)
-    journal.unlink(missing_ok=True)
-    counts = {d: sum(r.disposition == d for r in final) for d in ('answered', 'abstained', 'corrected')}
-    return dict(system=system, questions=len(final), answered_now=len(open_), kept=len(final) - len(open_), worded_now=worded, **counts)
+    (write, digest), name, worded = writer(model, max_new_tokens), Path(model).name, []
+    def reply(index, question, as_of):
+        said = worded_answer(index, question, write, name, as_of)
+        worded.append(bool(said.wording))
+        return said
+    version = content_hash([model_sha256(model), max_new_tokens, *chooser(index)])
+    made = dict(engine='transformers', model=name, model_sha256=version, prompt_sha256=digest)
+    return dict(answer_all(index, questions, out, system, as_of, reply, made), worded_now=sum(worded))
