@@ -135,7 +135,7 @@ def judge_stage(
     def work():
         done = judge(folder/'sample.jsonl', [folder/'predictions.jsonl'], folder)
         write_results(folder/'sample.jsonl', [folder/'predictions.jsonl'], folder/'judgments.jsonl', folder)
-        return done
+        return {k: v for k, v in done.items() if k != 'judged_now'} # A stopped run has fewer left to judge
     return stage(out, '5-judge', dict(version=__version__, **_sha(folder, 'sample.jsonl', 'predictions.jsonl')),
                  [f'benchmark/{n}' for n in ('judgments.jsonl', 'results.jsonl', 'summary.json')], work)
 
