@@ -42,13 +42,20 @@ from .store import read_store, sample_store
 # %% ../nbs/06_cli.ipynb #cli-show
 def _is_table(value): return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
+_SCORES = ('system', 'judge', 'n', 'mean', 'low', 'high', 'pct_full', 'pct_hard', 'open')
+
+def _narrow(rows):
+    "Rows for a terminal: of scores the columns that are read first, figures with three digits."
+    if 'post_stratified' in rows[0]: rows = [{k: r[k] for k in _SCORES if k in r} for r in rows]
+    return [{k: float(f'{v:.3g}') if isinstance(v, float) and abs(v) < 1000 else v for k, v in r.items()} for r in rows]
+
 def show(
     result: dict, # A stage's result
     json: bool = False, # One line of JSON in place of the table
 ) -> str: # What to print
     "`result` for people, or for scripts with `json`."
     if json: return json_module.dumps(result, ensure_ascii=False, default=str)
-    tables = [f'{k}\n{tabulate(v, headers="keys", tablefmt="simple", maxcolwidths=60)}\n' for k, v in result.items() if _is_table(v)]
+    tables = [f'{k}\n{tabulate(_narrow(v), headers="keys", tablefmt="simple", maxcolwidths=60)}\n' for k, v in result.items() if _is_table(v)]
     result = {k: v for k, v in result.items() if not _is_table(v)}
     rows = [(k, ', '.join(f'{a} {b}' for a, b in v.items()) if isinstance(v, dict) else v) for k, v in result.items()]
     return '\n'.join([*tables, tabulate(rows, tablefmt='plain', maxcolwidths=[None, 100])])

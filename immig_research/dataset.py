@@ -104,12 +104,22 @@ def model_drafts(
     return pairs, [_unread(corpus.documents[i], why) for i, why in unread.items()] + rejects
 
 # %% ../nbs/01_dataset.ipynb #dataset-hand-rows
+def _own_rows(path):
+    "The rows of a file of one's own, each with what a pair needs"
+    rows = read_jsonl(path)
+    for k, r in enumerate(rows, 1):
+        lacks = [c for c in ('qa_id', 'question', 'answer', 'raw_path') if not r.get(c)] + ([] if r.get('source_span') or r.get('span_sha256') else ['source_span'])
+        if lacks: raise BadInput(f'{path}, row {k}: got no {", ".join(lacks)}; a row has qa_id, question, answer, raw_path (the file of the text) and source_span (its words that prove the answer)')
+    return rows
+
 def hand_rows(
     written: str | Path | None, # 'packaged', a file of rows, or None
 ) -> tuple[list, list[str]]: # The rows, and the ids of those that belong to eval
-    "The hand-written rows that `written` names."
+    "The hand-written rows that `written` names; one with a `split` other than train is for eval."
     if not written: return [], []
-    if written != 'packaged': return read_jsonl(written), []
+    if written != 'packaged':
+        own = _own_rows(written)
+        return own, [r['qa_id'] for r in own if r.get('split', 'train') != 'train']
     rows = read_written()
     return rows, [r.qa_id for r in rows if r.split != 'train']
 

@@ -36,7 +36,7 @@ _BROKEN = re.compile('|'.join((
     r', ?\?|^\W| ,| U\?$|\bthe USCIS discretion\b|\b(?:is|was|did|were) (?:his|her|their)\b|\bwho (?:is|are) [^,?]*:',
     r'\beither\b(?!.*\bor\b)',
     r'\bboth\b(?!.*\band\b)',
-    r'\b(?:may|must|can|should) (?:[\w-]+ ){1,8}(?:may|must|shall|should)\b(?! not? )',
+    r'\b(?:may|must|can|should) (?!be met before )(?:[\w-]+ ){1,8}(?:may|must|shall|should)\b(?! not? )',
     r'\bmy (?:or|and) your\b',
     r'\bI\b(?!-).*(?:,| and| or| but) (?:currently )?are\b(?! (?:required|eligible))',
     r'\bI (?:is|are|has|does)\b',
@@ -64,7 +64,7 @@ def _overloaded(question):
 
 # %% ../nbs/01m_filters.ipynb #filters-unclear
 _ITEMS = re.compile(r'\bItem (?:Numbers?|[A-Z\d])|\bItems \d|\bOption \w\.')
-_NEAR = re.compile(r'\b(?:below|above)\b(?! (?:the )?(?:age|poverty|\$?\d|sea|line|level|percent|average|standard|applicable|\w+ (?:level|percent)))', re.I)
+_NEAR = re.compile(r'(?<!\bor )\b(?:below|above)\b(?! (?:the )?(?:age|poverty|\$?\d|sea|line|level|percent|average|standard|applicable|\w+ (?:level|percent)))', re.I)
 _KNOWN = frozenset('USCIS INA DHS CFR USC FBI IRS AFM CBP ICE TPS EAD LPR SSN DOL DACA VAWA DNA PM II III IV VI VII VIII IX'.split())
 _OFFICIAL = re.compile(r'\b[Tt]he (?:Secretary|Director|Commissioner|Administrator)\b(?! (?:of|for)\b)')
 _CROSSED = re.compile(r'\((?:other than|except) (?:8 U\.S\.C\.|(?:sub)?(?:paragraph|clause))|following provisions of|8 U\.S\.C\. [\w().-]+(?:,? (?:and |or )?\(\w+\)[\w()]*)+ of (?:8 U\.S\.C\.|section|such)|\([a-zA-Z]+\), \(\d')

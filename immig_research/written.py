@@ -23,7 +23,7 @@ from .grounding import attach, folded, ground, holders
 from .records import BadInput, Document, QAPair, Record, read_jsonl
 from .split import components
 from .store import Reject, sample_store
-from .taxonomy import SUBDOMAINS
+from .taxonomy import SUBDOMAINS, classify
 
 # %% ../nbs/01n_written.ipynb #written-fingerprint
 def fingerprint(
@@ -174,7 +174,8 @@ def written_pairs(
             reviewed = bool(row.get('span_sha256')) and row.get('review_status') == 'reviewed'
             doc, start, end = _quoted(row, by_path) if row.get('source_span') else resolve_anchor(row, corpus.documents, by_path)[:3]
             pair = QAPair.from_row({'review_status': 'reviewed', **row, 'rule': 'hand', 'source_doc_id': doc.doc_id, 'source_url': doc.url,
-                'span_start': start, 'span_end': end, 'source_span': doc.text[start:end]})
+                'span_start': start, 'span_end': end, 'source_span': doc.text[start:end],
+                'immigration_subtopic': row.get('immigration_subtopic') or classify('', doc.title, f'{row["question"]} {row["answer"]}', tuple(doc.section_path))})
             pairs.append((attach if reviewed else ground)(pair, doc))
         except Reject as e: rejects.append(dict(qa_id=row['qa_id'], doc_id=row.get('source_doc_id', ''), question=row['question'], rule='hand', reason=e.reason))
     return pairs, rejects
