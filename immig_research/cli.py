@@ -39,15 +39,16 @@ from .rubric import Asking
 from .sourced import ground_set
 from .store import read_store, sample_store
 
-# %% ../nbs/06_cli.ipynb #cli-show
-def _is_table(value): return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
-
+# %% ../nbs/06_cli.ipynb #cli-narrow
 _SCORES = ('system', 'judge', 'n', 'mean', 'low', 'high', 'pct_full', 'pct_hard', 'open')
 
 def _narrow(rows):
     "Rows for a terminal: of scores the columns that are read first, figures with three digits."
     if 'post_stratified' in rows[0]: rows = [{k: r[k] for k in _SCORES if k in r} for r in rows]
     return [{k: float(f'{v:.3g}') if isinstance(v, float) and abs(v) < 1000 else v for k, v in r.items()} for r in rows]
+
+# %% ../nbs/06_cli.ipynb #cli-show
+def _is_table(value): return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 def show(
     result: dict, # A stage's result
