@@ -138,13 +138,16 @@ def _unmet(m, text):
     return not any(re.search(rf'\b{re.escape(w[:5])}', text[:m.start()], re.I) for w in nouns)
 
 # %% ../nbs/01e_wording.ipynb #wording-dangling
+_LIMIT = re.compile(r'\d(?: [A-Za-z%°]+){0,2} $') # '5 degrees Celsius' before 'or below'
+
 def dangling(
     text: str, # A question or an answer
     lists: bool = False, # Whether the text itself brings the list that 'the following' points to
 ) -> str: # The first phrase that points outside of the text, or ''
     "What a stranger to the page would ask about in `text`; with `lists`, 'the following' is no riddle."
     for m in _POINTERS.finditer(text):
-        if not (lists and re.fullmatch('the following|as follows', m[0], re.I)): return m[0]
+        riddle = not (lists and re.fullmatch('the following|as follows', m[0], re.I))
+        if riddle and not (re.fullmatch('or (?:above|below)', m[0], re.I) and _LIMIT.search(text[:m.start()])): return m[0]
     return next((m[0] for pattern in (_THIS, _THAT, _SUCH) for m in pattern.finditer(text) if _unmet(m, text)), '')
 
 # %% ../nbs/01e_wording.ipynb #wording-names
