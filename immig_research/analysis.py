@@ -95,7 +95,7 @@ def _agreement_text(r):
 
 def _published_text(r):
     note = 'judged by itself' if r['flag'] else ''
-    return {**{k: r[k] for k in ('run', 'system', 'mean', 'pct_full')}, '95 % interval': _range(r['pct_low'], r['pct_high'], 1), 'n': r['n'],
+    return {**{k: r[k] for k in ('run', 'system', 'mean')}, 'fully correct, %': r['pct_full'], '95 % interval': _range(r['pct_low'], r['pct_high'], 1), 'n': r['n'],
             'note': note, 'source': r['source']}
 
 def _subdomain_text(r): return {'subdomain': r['subdomain'], 'system': r['system'], 'judge': r['judge'], **_readable(r)}

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLOCKS', 'BLOCK', 'DEFINED', 'find_root', 'Run', 'read_run', 'runs', 'headline_table', 'provenance', 'published_line',
-           'bench_section', 'fill_blocks', 'run_pictures', 'run_section', 'training_section', 'results_page',
-           'benchmarks_page', 'card_pages', 'picture_files', 'filled_files', 'artifacts', 'reproduce', 'loose_figures']
+           'bench_section', 'fill_blocks', 'run_pictures', 'subdomain_table', 'run_section', 'training_section',
+           'results_page', 'benchmarks_page', 'card_pages', 'picture_files', 'filled_files', 'artifacts', 'reproduce',
+           'loose_figures']
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-imports
 import json
@@ -22,7 +23,7 @@ from .plots import figure_dataset, figure_png
 from .published import PUBLISHED, published_population, published_table
 from .records import BadInput, content_hash, sha256_file, write_atomic
 from .report import number
-from .tables import all_tables, read_cells
+from .tables import SMALL, all_tables, read_cells
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-root
 def find_root(
@@ -127,7 +128,7 @@ def _show(value):
     if isinstance(value, bool): return 'yes' if value else 'no'
     if isinstance(value, float): return f'{value:,.4g}' if abs(value) < 1000 else f'{value:,.0f}'
     if isinstance(value, int): return f'{value:,}'
-    if isinstance(value, dict): return ', '.join(f'{k} {_show(v)}' for k, v in value.items())
+    if isinstance(value, dict): return ', '.join(f'{k} {_show(v)}' for k, v in value.items() if v != '')
     if isinstance(value, list): return ', '.join(map(_show, value))
     return str(value).replace('|', '\\|').replace('\n', ' ')
 
@@ -137,11 +138,36 @@ def _as_rows(value):
     return value if isinstance(value, list) and value and all(isinstance(v, dict) for v in value) else None
 
 def _rows_table(rows):
-    "A table with the columns of all `rows`; one that is empty throughout is left out."
-    names = [n for n in dict.fromkeys(k for r in rows for k in r) if any(r.get(n) is not None for r in rows)]
+    "A table with the columns of all `rows`; one that is empty throughout is left out, and so is `why`, which the whole tells in sum."
+    names = [n for n in dict.fromkeys(k for r in rows for k in r) if any(r.get(n) is not None for r in rows) and n != 'why']
     frame = pd.DataFrame([{n.replace('_', ' '): _show(r.get(n)) for n in names} for r in rows])
     table = frame.to_markdown(index=False, disable_numparse=True)
     return table if len(rows) <= 24 else f'<details><summary>{len(rows)} rows</summary>\n\n{table}\n\n</details>'
+
+# %% ../nbs/05h_reproduce.ipynb #reproduce-about
+_ABOUT = {
+    'laptop': ('The whole line on a real store', 'A small model before and after tuning, asked questions that the rules generator made from official texts.'),
+    'quickstart': ('The quickstart on the packaged sample', 'What `immig run` gives. So few pairs show that the line holds, not that tuning helps.'),
+    'epoch': ('Training once over all pairs', 'The loss of held-out answers while the embedded model is tuned on every pair of the real store.'),
+    'grounded-training': ('Training with sources before the question', 'The adapter that comes with the package: it learns to answer from numbered passages.'),
+    'sweep': ('Three learning rates', 'The same pairs and steps at each rate; loss and perplexity are of held-out answers.'),
+    'collect': ('Reading the real store', 'What `immig sources collect` made of each source. Coverage is the share of the words of a file that a reader kept.'),
+    'abstain': ('Which questions are refused', '`seen` is the share that was flagged: high is good for traps (questions that must be refused) and low for `answerable`. '
+                'No question of a row taught the detector that judged it.'),
+    'answers': ('What `immig ask` answers', 'Questions of the written set: how often an answer cites and quotes the span that proves it, which traps were seen, and what readers gave (0 to 3).'),
+    'dataset': ('Building a dataset at three sizes', 'Speed and memory of each step, and the share of falsified answers that grounding caught.'),
+    'judge': ('Judging under load and kills', '`whole` runs through, `killed` is stopped again and again and goes on. A cell is lost if it has no score in the end, a call doubled if it was paid twice.'),
+    'llm': ('Calls of a language model that misbehaves', 'A stand-in limits its rate and fails now and then. A call is lost if it has no reply in the end, doubled if it was answered twice.'),
+    'readings': ('What fresh readers said of generated pairs', 'The share of random pairs that were accepted, by round and by rule.'),
+    'recall': ('Is the source of a question found?', 'The share of questions whose document, paragraph or words stand among the first 1, 5 or 20 results; the last row of a part is what the package does.'),
+    'sources': ('Reading files', 'Readers of the package against general text extractors on the same files; those give plain text, ours paragraphs with citations too.'),
+    'train': ('Training speed', 'LoRA on the same pairs. `gemm` is what the machine gives in one large matrix product, and a share of it says how well it is used.'),
+}
+
+def _heading(name, file):
+    "The heading of the result file `name`, what it is about, and where it lies."
+    title, about = _ABOUT.get(name, (name, ''))
+    return f'## {title}\n\n' + f'{about} File: `{file}`.'.strip()
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-bench-section
 _HEAD = ('date', 'commit', 'machine', 'versions')
@@ -150,12 +176,13 @@ def _told(result, names): return '. '.join(f'{k.replace("_", " ")}: {_show(resul
 
 def bench_section(
     name:str, # The benchmark's name
-    result:dict, # What benchmarks/results/NAME.json holds
+    result:dict, # What its file holds
+    folder:str='benchmarks/results', # Where its file lies
 ) -> str: # A section of Markdown
     "The result of the benchmark `name`, all of it."
     rest = [k for k in result if k not in (*_HEAD, 'name', 'note')]
     tables = {k: _as_rows(result[k]) for k in rest if _as_rows(result[k])}
-    parts = [f'## {name}', result.get('note', ''), _told(result, _HEAD), _told(result, [k for k in rest if k not in tables])]
+    parts = [_heading(name, f'{folder}/{name}.json'), result.get('note', ''), _told(result, _HEAD), _told(result, [k for k in rest if k not in tables])]
     for key, rows in tables.items(): parts += [*([] if key == 'rows' else [f'### {key.replace("_", " ")}']), _rows_table(rows)]
     return '\n\n'.join(p for p in parts if p)
 
@@ -230,17 +257,35 @@ def run_pictures(
     "The figures of `run` from its cells and its curve."
     return _drawn(run.hashes, run.found, run.record) if run.found else []
 
+# %% ../nbs/05h_reproduce.ipynb #reproduce-by-subdomain
+def subdomain_table(
+    table:pd.DataFrame, # Scores by subdomain, as `all_tables` gives them
+) -> str: # A table of Markdown
+    "A row a subdomain, with the mean and interval of each system beside each other."
+    judges, rows = table.judge.nunique(), {}
+    for r in table.to_dict('records'):
+        row = rows.setdefault(r['subdomain'], dict(subdomain=r['subdomain'], n=f'{r["n"]}{"*" if r["small"] else ""}'))
+        mean = number(r['mean']) if not r['open'] else f'{number(r["worst"])} to {number(r["best"])}, open'
+        row[r['system'] + (f' by {r["judge"]}' if judges > 1 else '')] = f'{mean} ({number(r["low"])} to {number(r["high"])})'
+    return pd.DataFrame(list(rows.values())).fillna('–').to_markdown(index=False, disable_numparse=True)
+
 # %% ../nbs/05h_reproduce.ipynb #reproduce-run-section
-_SHOWN = (('paired', 'Differences on the same questions'), ('subdomains', 'By subdomain'),
-          ('accounting', 'What became of each planned cell'), ('agreement', 'Agreement of judges'))
+_SHOWN = (('paired', 'Differences on the same questions'), ('subdomains', 'By subdomain'), ('accounting', 'What became of each planned cell'), ('agreement', 'Agreement of judges'))
+
+def _shown(name, table):
+    "A table of a run as its page has it: subdomains side by side, and one sentence where every planned cell was scored."
+    if name == 'subdomains':
+        return f'{subdomain_table(table)}\n\nMean of 0 to 3 with its interval. * fewer than {SMALL} questions: read the interval, not the mean.'
+    if name == 'accounting' and (table.planned == table.scored).all(): return f'All {table.planned.sum():,} planned cells were scored.'
+    return table_markdown(name, table)
 
 def run_section(
     run:Run, # A recorded run
 ) -> str: # A section of Markdown
     "All tables and figures of `run`."
-    parts = [f'## {run.name}', *filter(None, [run.record.get('note')]), provenance(run), headline_table(run)]
+    parts = [_heading(run.name, f'results/{run.name}.json'), *filter(None, [run.record.get('note')]), provenance(run), headline_table(run)]
     for name, title in _SHOWN:
-        if len(run.found.get(name, ())): parts += [f'### {title}', table_markdown(name, run.found[name])]
+        if len(run.found.get(name, ())): parts += [f'### {title}', _shown(name, run.found[name])]
     return '\n\n'.join([*parts, *(_figure(run.name, p) for p in run_pictures(run))])
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-trainings
@@ -263,7 +308,7 @@ def training_section(
     ends = [dict(held_out=m, **{k: report[f'eval_{m}'].get(k) for k in ('loss', 'perplexity', 'rows')}) for m in ('before', 'after') if f'eval_{m}' in report]
     told = {k: record[k] for k in ('note', *_HEAD, 'recipe') if k in record} | {k: report[k] for k in _TRAINED if k in report}
     pairs = dict(pairs=report['train']['pairs']) if 'train' in report else {}
-    section = bench_section(name, {**told, **pairs, 'rows': record.get('rows') or ends})
+    section = bench_section(name, {**told, **pairs, 'rows': record.get('rows') or ends}, 'results')
     return '\n\n'.join([section, *(_figure(name, p) for p in _curve_picture(record))])
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-results-page
@@ -274,7 +319,7 @@ def _published_section():
              'Shares have Wilson’s intervals, computed here; means were published without one.']
     return '\n\n'.join(parts)
 
-def _sections(paths): return [bench_section(p.stem, json.loads(p.read_text(encoding='utf-8'))) for p in paths]
+def _sections(paths, folder): return [bench_section(p.stem, json.loads(p.read_text(encoding='utf-8')), folder) for p in paths]
 
 def results_page(
     root:Path, # A checkout
@@ -285,7 +330,7 @@ def results_page(
              '`immig reproduce --offline` makes it again.')
     whole, trained = runs(root), _trainings(root)
     others = [p for p in sorted((root/'results').glob('*.json')) if p.stem not in (*whole, *trained)]
-    sections = [run_section(read_run(root, name)) for name in whole] + [training_section(*item) for item in trained.items()] + _sections(others)
+    sections = [run_section(read_run(root, name)) for name in whole] + [training_section(*item) for item in trained.items()] + _sections(others, 'results')
     return _page('Results', 'What came out of the recorded runs.', intro, *sections, _published_section())
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-benchmarks-page
@@ -295,21 +340,24 @@ def benchmarks_page(
     "All of `benchmarks/results/` of `root`."
     results = sorted((root/'benchmarks'/'results').glob('*.json'))
     intro = ('Each section is one file of `benchmarks/results/`, written by `make bench NAME=...` in one run, in which all systems took turns '
-             'in processes of their own. A ratio is against the baseline of its row within that run; compare ratios, not seconds, across machines.')
-    return _page('Benchmarks', 'Speed, memory and robustness, as measured.', intro, *_sections(results))
+             'in processes of their own. A ratio is against the baseline of its row within that run; compare ratios, not seconds, across machines. `ours` is this project; '
+             '`seed-way` does the same as the scripts of the project that this one rebuilds: one call or one padded pair after the other.')
+    return _page('Benchmarks', 'Speed, memory and robustness, as measured.', intro, *_sections(results, 'benchmarks/results'))
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-card-pages
+def _pairs(run): return run.record.get('stages', {}).get('2-dataset', {}).get('pairs', 0)
+
 def _with_facts(root, kind):
-    "The newest recorded run that kept the facts of this kind of card, or None."
+    "The recorded run of most pairs that kept the facts of this kind of card, or None."
     found = [r for r in (read_run(root, name) for name in runs(root)) if (r.record.get('facts') or {}).get(kind)]
-    return max(found, key=lambda r: (r.record.get('date', ''), r.name), default=None)
+    return max(found, key=lambda r: (_pairs(r), r.record.get('date', ''), r.name), default=None)
 
 def _body(card): return card.split('---\n\n', 1)[1].split('\n', 1)[1]
 
 def card_pages(
     root:Path, # A checkout
 ) -> dict: # File name -> page
-    "The data card and the model card of `root`, as they would be published from the newest run."
+    "The data card and the model card of `root`, as they would be published from its largest run."
     out, data, model = {}, _with_facts(root, 'dataset'), _with_facts(root, 'model')
     intro = lambda run: f'Made from the run `{run.name}` of {run.record["date"]}. The Hub gets the same page from `immig publish`.'
     if data:

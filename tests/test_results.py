@@ -163,7 +163,13 @@ def run_folder(tmp_path):
 def test_a_recorded_run_makes_the_pages_of_both_cards(checkout, run_folder):
     "From the folder of a run over its record to the data card and the model card of the docs, with pictures, and back when damaged."
     tool = runpy.run_path(str(ROOT/'tools'/'record_run.py'))
-    (checkout/'results'/'late.json').write_text(json.dumps({**tool['record'](run_folder), 'date': '2999-01-02'}))
+    record = {**tool['record'](run_folder), 'date': '2999-01-02'}
+    (checkout/'results'/'late.json').write_text(json.dumps(record))
+    shutil.copy(run_folder/'benchmark'/'cells.csv', checkout/'results'/'late.cells.csv')
+    reproduce(checkout)
+    assert 'run `late`' not in (checkout/'nbs'/'data_card.qmd').read_text() # a newer run of fewer pairs changes no card
+    record['stages']['2-dataset']['pairs'] = 10 ** 6
+    (checkout/'results'/'late.json').write_text(json.dumps(record))
     shutil.copy(run_folder/'benchmark'/'cells.csv', checkout/'results'/'late.cells.csv')
     done = reproduce(checkout)
     data, model = ((checkout/'nbs'/f'{name}.qmd').read_text() for name in ('data_card', 'model_card'))
