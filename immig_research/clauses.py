@@ -201,6 +201,7 @@ def invert(
     elif aux == 'shall' and not rest.startswith('have ') and (is_agent(clause.subject) or is_person(clause.subject)):
         aux = 'may' if clause.negative else 'must'
     elif aux == 'shall': aux = 'do' if many else 'does'
+    elif aux == 'must' and clause.negative and not re.match(r'no(?:body|thing)?\b', clause.subject, re.I): aux = 'may' # What must not be done
     if re.search(r', (?:in|after|upon|with|through|under|as) [^,]*$', subject): subject += ','
     if aux in ('have', 'has') and not _PARTICIPLE.match(rest): aux, rest = ('do' if many else 'does'), f'have {rest}'
     return re.sub(r'\s+', ' ', f'{aux} {subject} {rest}').strip()

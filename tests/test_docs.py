@@ -25,7 +25,7 @@ def commands(text):
 
 def test_the_tutorials_files_are_those_that_are_tested():
     shown = dict(re.findall(r'```\{\.\w+ filename="([^"]+)"\}\n(.*?)\n```', TUTORIAL, re.S))
-    assert set(shown) == {'texts/4-fishing.md', 'taxonomy.json', 'read_texts.py'}
+    assert set(shown) == {'texts/4-fishing.md', 'taxonomy.json', 'read_texts.py', 'written.jsonl'}
     for name, text in shown.items(): assert (OWN/name).read_text(encoding='utf-8').rstrip('\n') == text, name
 
 
@@ -48,8 +48,12 @@ def test_another_field_has_its_own_parts(tmp_path):
 
     immig = '-c', 'import sys; from immig_research.cli import main; sys.exit(main())'
     assert do(OWN/'read_texts.py', OWN/'texts', 'corpus') == '5 documents, 17 paragraphs\n'
-    told = do(*immig, 'dataset', 'build', '--corpus', 'corpus', '--out', 'dataset')
-    assert 'certificate        True' in told and 'berths' in told and 'asylum' not in told
+    told = do(*immig, 'dataset', 'build', '--corpus', 'corpus', '--written', OWN/'written.jsonl', '--out', 'dataset')
+    assert told.strip() in TUTORIAL and 'certificate        True' in told and 'asylum' not in told
+    parts = {r['qa_id']: r['immigration_subtopic'] for r in map(json.loads, (tmp_path/'dataset'/'eval.jsonl').read_text().splitlines()) if r['qa_id'].startswith('own-')}
+    assert parts == {'own-1': 'berths', 'own-3': 'berths'} # a question without a part is sorted by its words
+    said = do(*immig, 'ask', 'Who won the world cup?', '--corpus', 'corpus', '--words-only')
+    assert 'outside the field' in said and 'mmigration' not in said
     questions = (tmp_path/'dataset'/'eval.jsonl').read_text() + (tmp_path/'dataset'/'train.jsonl').read_text()
     assert 'USCIS' not in questions and 'U.S. immigration' not in questions and 'Harbour Rules' in questions
     code = ('import json\nfor name in ("base", "tuned"):\n  rows = [json.loads(x) for x in open("dataset/eval.jsonl")]\n'
@@ -68,9 +72,9 @@ def test_another_field_has_its_own_parts(tmp_path):
 @pytest.mark.slow
 def test_the_tutorial_works_as_written(tmp_path):
     "Every command of the tutorial in order, with the embedded model, in a folder that has only the tutorial's files."
-    for name in ('taxonomy.json', 'read_texts.py'): shutil.copy(OWN/name, tmp_path/name)
+    for name in ('taxonomy.json', 'read_texts.py', 'written.jsonl'): shutil.copy(OWN/name, tmp_path/name)
     shutil.copytree(OWN/'texts', tmp_path/'texts')
-    blocks = [b for b in re.findall(r'```bash\n(.*?)```', TUTORIAL, re.S) if 'pip install' not in b]
+    blocks = [b for b in re.findall(r'```bash\n(.*?)```', TUTORIAL, re.S) if 'make run' not in b]
     script = 'set -e\npython() { "$PYTHON" "$@"; }\nimmig() { "$PYTHON" -c "import sys; from immig_research.cli import main; sys.exit(main())" "$@"; }\n' + '\n'.join(blocks)
     env = {**os.environ, 'PYTHON': sys.executable, 'PYTHONPATH': str(ROOT), 'IMMIG_DATA': os.environ.get('IMMIG_DATA', str(ROOT/'data_local')), 'HF_HUB_OFFLINE': '1'}
     done = subprocess.run(['bash', '-c', script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=3600)

@@ -6,7 +6,11 @@ from pathlib import Path
 from immig_research.chunk import chunk_document
 from immig_research.records import Document, sha256_file, write_jsonl
 
-RULES, LICENSE = 'Harbour Rules', 'CC0-1.0'
+# What to change for your own texts
+FIELD = 'harbour'          # One word; begins the id of every document
+RULES = 'Harbour Rules'    # How people cite the texts
+ISSUER, PLACE = 'Harbour board', 'Town'
+LICENSE = 'CC0-1.0'
 
 
 def read_paragraphs(text):
@@ -23,14 +27,16 @@ def read_chapter(path):
     title, day = re.search(r'^# (.+)', text, re.M), re.search(r'^As of: (\d{4}-\d\d-\d\d)', text, re.M)
     paragraphs = list(read_paragraphs(text))
     if not (title and day and paragraphs): sys.exit(f'{path}: needs a line "# Title", a line "As of: 2026-03-01" and a section "## 1.1 Title"')
-    return Document(f'harbour:{path.stem}', title[1], text, source_name=RULES, source_type='regulation', agency='Harbour board',
-                    jurisdiction='Town', license_note=LICENSE, source_id='harbour', raw_path=path.name, raw_sha256=sha256_file(path),
+    return Document(f'{FIELD}:{path.stem}', title[1], text, source_name=RULES, source_type='regulation', agency=ISSUER,
+                    jurisdiction=PLACE, license_note=LICENSE, source_id=FIELD, raw_path=path.name, raw_sha256=sha256_file(path),
                     citation=paragraphs[0]['id'].rpartition('.')[0], section_path=[title[1]], paragraphs=paragraphs, as_of=day[1])
 
 
 if __name__ == '__main__':
+    if len(sys.argv) != 3: sys.exit(__doc__)
     texts, corpus = map(Path, sys.argv[1:])
     documents = [read_chapter(p) for p in sorted(texts.glob('*.md'))]
+    if not documents: sys.exit(f'{texts}: no file ends in .md; write the texts there')
     write_jsonl(corpus/'documents.jsonl', documents)
     write_jsonl(corpus/'chunks.jsonl', [chunk for d in documents for chunk in chunk_document(d)])
     print(f'{len(documents)} documents, {sum(len(d.paragraphs) for d in documents)} paragraphs')
