@@ -6,7 +6,7 @@
 __all__ = ['CHECKPOINT_S', 'add_lora', 'learnt', 'rate_at', 'processes', 'sum_processes', 'wait_for_all', 'evaluate_together',
            'make_optimizer', 'seed_step', 'plan_steps', 'checkpoints', 'tensor_sha256', 'save_checkpoint',
            'try_checkpoint', 'read_checkpoint', 'load_checkpoint', 'out_of_memory', 'gradients', 'fitting_gradients',
-           'free_memory', 'train_step', 'expected_seconds', 'eval_steps', 'learn_step', 'fit']
+           'free_memory', 'train_step', 'expected_seconds', 'eval_steps', 'learn_step', 'take_in', 'reads_late', 'fit']
 
 # %% ../nbs/02h_loop.ipynb #loop-imports
 import hashlib
@@ -111,7 +111,8 @@ def make_optimizer(
 ): # A torch optimizer
     "AdamW over the adapter of `model`."
     import torch
-    return torch.optim.AdamW([p for _, p in learnt(model)], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    weights = [p for _, p in learnt(model)]
+    return torch.optim.AdamW(weights, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True if weights[0].is_cuda else None)
 
 # %% ../nbs/02h_loop.ipynb #loop-seed-step
 def seed_step(
@@ -211,7 +212,7 @@ def load_checkpoint(
         for n, p in learnt(model):
             p.data.copy_(tensors[f'adapter/{n}'])
             moments = {k: tensors[f'{k}/{n}'].to(p.device) for k in ('exp_avg', 'exp_avg_sq')}
-            optimizer.state[p] = dict(step=torch.tensor(float(state['step'])), **moments)
+            optimizer.state[p] = dict(step=torch.tensor(float(state['step']), device=p.device), **moments)
         return state
 
 # %% ../nbs/02h_loop.ipynb #loop-out-of-memory
@@ -230,13 +231,14 @@ def gradients(
     tokens:int, # Learnt tokens of the whole batch
     micro_tokens:int, # Tokens a part, padding counted
     packed:bool=False, # As for `answer_loss`
-) -> float: # The share of the batch's loss
+): # The share of the batch's loss: a float64 tensor, which a GPU may still be computing
     "Add the gradients of `rows` to those of `model`, a part at a time."
-    loss = 0.0
+    import torch
+    loss = torch.zeros((), dtype=torch.float64, device=bare(model).device)
     for part in micro_batches(rows, micro_tokens) if rows else []:
-        with precision(model): part_loss = training_loss(model, part, packed)[0]/tokens
+        part_loss = training_loss(model, part, packed, precision)[0]/tokens
         part_loss.backward()
-        loss += float(part_loss.detach())
+        loss += part_loss.detach()
     return loss
 
 # %% ../nbs/02h_loop.ipynb #loop-fitting
@@ -246,16 +248,16 @@ def fitting_gradients(
     tokens:int, # Likewise
     micro_tokens:int, # Likewise, to begin with
     packed:bool=False, # Likewise
-) -> tuple[float, int]: # As `gradients`, and the `micro_tokens` that fitted
+) -> tuple: # As `gradients`, and the `micro_tokens` that fitted
     "As `gradients`, in smaller and smaller parts until they fit in memory."
     while True:
-        model.zero_grad()
         try: return gradients(model, rows, tokens, micro_tokens, packed), micro_tokens
         except (RuntimeError, MemoryError) as e:
             if not out_of_memory(e): raise
             longest = max(len(r['input_ids']) for r in rows)
             if micro_tokens <= longest: raise RuntimeError(f'a pair of {longest} tokens does not fit in memory: lower max_length, or take '
                 'quantize="nf4" or a smaller model') from e
+        model.zero_grad()
         free_memory()
         micro_tokens = max(longest, micro_tokens//2)
         tqdm.write(f'out of memory: going on with {micro_tokens} tokens a part, the same batch')
@@ -274,20 +276,19 @@ def train_step(
     optimizer, # Over the adapter
     rows:list[dict], # Encoded rows of one batch, of all processes
     recipe:TrainRecipe, # Its micro_tokens, packing and max_grad_norm are used
-) -> tuple[dict, int]: # loss (nats a token), pairs, tokens (real ones), answer_tokens; and the `micro_tokens` that fitted
+) -> tuple[dict, int]: # loss (nats a token; a tensor, see `gradients`), pairs, tokens (real ones), answer_tokens; and the `micro_tokens` that fitted
     "Learn once from `rows`."
     import torch
-    model.train()
-    (number, count), counts, weights = processes(), count_rows(rows), [p for _, p in learnt(model)]
+    if not bare(model).training: model.train()
+    (number, count), counts, weights = processes(), count_rows(rows), optimizer.param_groups[0]['params']
     share = sorted(rows, key=lambda r: len(r['input_ids']))[number::count]
     loss, micro_tokens = fitting_gradients(model, share, counts['answer_tokens'], recipe.micro_tokens, recipe.packing)
     for p in weights: p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-    loss = float(sum_processes([torch.tensor(loss, dtype=torch.float64, device=weights[0].device), *(p.grad for p in weights)])[0])
-    if not math.isfinite(loss): raise RuntimeError(f'training stopped: the loss is {loss}; lower learning_rate ({recipe.learning_rate})')
+    sum_processes([loss, *(p.grad for p in weights)])
     torch.nn.utils.clip_grad_norm_(weights, recipe.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
-    return dict(loss=round(loss, 6), **counts), micro_tokens
+    return dict(loss=loss, **counts), micro_tokens
 
 # %% ../nbs/02h_loop.ipynb #loop-expect
 def expected_seconds(
@@ -302,9 +303,9 @@ def expected_seconds(
     model.train()
     for _ in range(2):
         start = time.perf_counter()
-        fitting_gradients(model, middle, count_rows(middle)['answer_tokens'], recipe.micro_tokens, recipe.packing)
+        float(fitting_gradients(model, middle, count_rows(middle)['answer_tokens'], recipe.micro_tokens, recipe.packing)[0])
         took = time.perf_counter() - start
-    model.zero_grad()
+        model.zero_grad()
     return took*sum(map(size, batches))/count_rows(middle)['tokens']/count
 
 # %% ../nbs/02h_loop.ipynb #loop-eval-steps
@@ -331,6 +332,27 @@ def learn_step(
     done, micro_tokens = train_step(model, optimizer, rows, recipe)
     return dict(step=step, lr=round(lr, 10), **done), micro_tokens
 
+# %% ../nbs/02h_loop.ipynb #loop-take-in
+def take_in(
+    row:dict, # As `learn_step` gives it, its loss a tensor
+    state:dict, # As `fit` keeps it: `curve` and `evals` are used; the row is put on the curve
+    recipe:TrainRecipe, # Named where training stops
+) -> dict: # The row with its loss as a number
+    "Read the loss of `row`, and stop the training where it is not sound."
+    loss, curve = float(row['loss']), state['curve']
+    if not math.isfinite(loss): raise RuntimeError(f'training stopped: the loss is {loss}; lower learning_rate ({recipe.learning_rate})')
+    curve.append(dict(row, loss=round(loss, 6)))
+    if diverged([r['loss'] for r in curve], state['evals'][0].get('loss', math.inf)): raise RuntimeError(f'training stopped: the loss ran away, '
+        f'{curve[-1]["loss"]} at step {row["step"]}; lower learning_rate ({recipe.learning_rate}), or raise warmup ({recipe.warmup})')
+    return curve[-1]
+
+# %% ../nbs/02h_loop.ipynb #loop-reads-late
+def reads_late(
+    model, # With its adapter
+) -> bool: # Whether losses are read a step late
+    "Does the device of `model` work behind the program?"
+    return bare(model).device.type != 'cpu'
+
 # %% ../nbs/02h_loop.ipynb #loop-fit
 CHECKPOINT_S = 60.0 # Seconds between checkpoints; they cost a moment and change nothing in the result
 
@@ -344,7 +366,7 @@ def fit(
     on_step:Callable=lambda row: None, # Called with each row of the curve
 ) -> dict: # `curve`: a row a step (step, epoch, lr, loss, pairs, tokens, answer_tokens); `evals`: a row an evaluation (step, and what it said); `begun`: steps that had been done before
     "Train `model` on `rows` as `recipe` says, going on from the checkpoints in `folder`."
-    plan, first, saved = plan_steps(rows, recipe), processes()[0] == 0, time.monotonic()
+    plan, first, saved, waiting = plan_steps(rows, recipe), processes()[0] == 0, time.monotonic(), []
     folder = Path(folder)/content_hash([asdict(recipe), rows, str(bare(model).dtype)])[:16]
     optimizer, due = make_optimizer(model, recipe), eval_steps(len(plan), recipe.evals)
     state = load_checkpoint(folder, model, optimizer) or dict(step=0, micro_tokens=recipe.micro_tokens, curve=[], evals=[dict(step=0, **evaluate())])
@@ -355,15 +377,15 @@ def fit(
         step, (epoch, batch) = state['step'], plan[state['step']]
         fitted = replace(recipe, micro_tokens=state['micro_tokens'])
         row, state['micro_tokens'] = learn_step(model, optimizer, [rows[i] for i in batch], fitted, step, len(plan))
-        state['curve'].append(dict(row, epoch=epoch))
+        waiting.append(dict(row, epoch=epoch))
         state['step'] = step + 1
-        if diverged([r['loss'] for r in state['curve']], state['evals'][0].get('loss', math.inf)): raise RuntimeError(f'training stopped: the loss ran away, {row["loss"]} at step {step}; '
-            f'lower learning_rate ({recipe.learning_rate}), or raise warmup ({recipe.warmup})')
+        keep = first and (state['step'] == len(plan) or time.monotonic() - saved >= CHECKPOINT_S)
+        behind = int(reads_late(model) and not keep and state['step'] not in due)
+        read = [take_in(waiting.pop(0), state, recipe) for _ in range(len(waiting) - behind)]
         if state['step'] in due: state['evals'].append(dict(step=state['step'], **evaluate()))
-        if first and (state['step'] == len(plan) or time.monotonic() - saved >= CHECKPOINT_S):
+        if keep:
             try_checkpoint(folder, model, optimizer, state)
             saved = time.monotonic()
-        bar.update(); bar.set_postfix(loss=row['loss'])
-        on_step(state['curve'][-1])
+        for row in read: bar.update(); bar.set_postfix(loss=row['loss']); on_step(row)
     bar.close()
     return dict(curve=state['curve'], evals=state['evals'], begun=begun)

@@ -18,10 +18,11 @@ def head_loss(
     hidden, # (positions, width) last hidden states
     weight, # (vocabulary, width) frozen output layer
     target, # (positions,) token ids
-    piece:int=128, # Positions computed at a time
+    piece:int | None=None, # Positions computed at a time; None: as many as suit the device
 ): # Scalar tensor: sum of the cross-entropies
     "Cross-entropy of `hidden` through the frozen `weight` against `target`, with little memory."
     import torch
+    piece = piece or (2048 if hidden.is_cuda else 128)
     class HeadLoss(torch.autograd.Function):
         @staticmethod
         def forward(ctx, hidden):

@@ -111,7 +111,8 @@ def collate(
     length = max(len(r['input_ids']) for r in rows)
     ids, labels = (torch.tensor([r[k] + [fill]*(length - len(r[k])) for r in rows]) for k, fill in (('input_ids', 0), ('labels', -100)))
     where = (labels[:, 1:] != -100).nonzero()
-    return ids.to(device), (where[:, 0]*length + where[:, 1]).to(device), labels[where[:, 0], where[:, 1] + 1].to(device)
+    tensors = ids, where[:, 0]*length + where[:, 1], labels[where[:, 0], where[:, 1] + 1]
+    return tuple(t.to(device, non_blocking=True) for t in tensors) # A GPU is not waited for
 
 # %% ../nbs/02d_rows.ipynb #rows-learnt-from
 def learnt_from(

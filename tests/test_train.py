@@ -9,7 +9,7 @@ pytest.importorskip('peft')
 from immig_research import adapters, gates, llama, loop, losses  # noqa: E402
 from immig_research import train as T  # noqa: E402
 from immig_research.losses import answer_loss  # noqa: E402
-from immig_research.models import byte_tokenizer, load_base, read_record, toy_model, write_record  # noqa: E402
+from immig_research.models import byte_tokenizer, device, load_base, read_record, toy_model, write_record  # noqa: E402
 from immig_research.prompts import prompt_sha256  # noqa: E402
 from immig_research.records import BadInput, QAPair, read_jsonl, write_jsonl  # noqa: E402
 from immig_research.rows import common_head, encode_pair, pack  # noqa: E402
@@ -155,6 +155,82 @@ def test_written_out_pass_equals_the_library_on_random_rows(trial):
         torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-5)
 
 
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+
+
+@pytest.mark.parametrize('where', ['cpu', pytest.param('cuda', marks=GPU)])
+def test_the_pass_for_a_gpu_equals_the_library(rows, where, monkeypatch):
+    "On a processor its attention alone; on a GPU all of it."
+    real = llama.lay_out
+
+    def without_masks(*args):
+        x, layout = real(*args)
+        return x, replace(layout, masks=(None, None))
+    monkeypatch.setattr(llama, 'lay_out', without_masks)
+    model = lively().to(where)
+    assert llama.written_out(model)
+    for part in (rows, rows[:1]):
+        for a, b in zip(gradient(model, llama.training_loss(model, part)[0]), gradient(model, answer_loss(model, part)[0]), strict=True):
+            torch.testing.assert_close(a, b, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize('cut', [None, 2, 3])
+def test_losses_that_are_read_late_are_the_same_and_in_order(dataset, recipe, tmp_path, monkeypatch, cut):
+    "As on a GPU, where a loss is read when the next step is under way."
+    class Killed(Exception): pass
+    pairs = [encode_pair(byte_tokenizer(), p.question, p.answer) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
+    recipe, seen = replace(recipe, epochs=2, evals=2), []
+    run = lambda folder, **more: loop.fit(loop.add_lora(toy_model()[0], recipe), pairs, recipe, tmp_path/folder, evaluate=lambda: dict(loss=9.0), **more)
+    expected = run('a')
+    monkeypatch.setattr(loop, 'reads_late', lambda model: True)
+
+    def watch(row):
+        seen.append(row['step'])
+        if row['step'] == cut: raise Killed
+    if cut:
+        monkeypatch.setattr(loop, 'CHECKPOINT_S', 0)
+        with pytest.raises(Killed): run('b', on_step=watch)
+    done = run('b', on_step=lambda row: seen.append(row['step']))
+    assert done['curve'] == expected['curve'] and done['evals'] == expected['evals']
+    assert done['begun'] == (cut + 1 if cut else 0) and seen == list(range(len(expected['curve'])))
+
+
+def test_a_loss_that_is_no_number_stops_a_run_that_reads_late(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, 'reads_late', lambda model: True)
+    model = lively()
+    loop.learnt(model)[0][1].data.fill_(float('nan'))
+    with pytest.raises(RuntimeError, match='the loss is nan'): loop.fit(model, rows*4, T.RECIPES['toy'], tmp_path)
+
+
+@GPU
+def test_on_a_gpu_a_run_goes_on_where_it_was_killed(dataset, recipe, tmp_path, monkeypatch):
+    class Killed(BaseException): pass
+    whole = T.train(dataset, recipe, tmp_path/'whole', model='toy')
+    monkeypatch.setattr(loop, 'CHECKPOINT_S', 0)
+
+    def killed(folder, model, optimizer, state, real=loop.save_checkpoint):
+        real(folder, model, optimizer, state)
+        if state['step'] == 2: raise Killed
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, 'save_checkpoint', killed)
+        with pytest.raises(Killed): T.train(dataset, recipe, tmp_path/'cut', model='toy')
+    again = T.train(dataset, recipe, tmp_path/'cut', model='toy')
+    assert again['loss_last'] == pytest.approx(whole['loss_last'], abs=1e-4) # The GPU adds in no fixed order
+    assert json.loads((tmp_path/'cut'/'timings.jsonl').read_text().splitlines()[-1])['begun'] == 2
+
+
+@GPU
+def test_too_little_memory_of_a_gpu_makes_smaller_parts(rows, tmp_path, capsys):
+    recipe = replace(T.RECIPES['toy'], epochs=1, batch_size=1024, micro_tokens=10**6)
+    model = loop.add_lora(toy_model()[0].to('cuda'), recipe)
+    room = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2e8)/room)
+    try: done = loop.fit(model, rows*256, recipe, tmp_path)['curve']
+    finally: torch.cuda.set_per_process_memory_fraction(1.0)
+    assert done[0]['pairs'] == 1024 and 'out of memory: going on with' in ''.join(capsys.readouterr())
+
+
 def test_bfloat16_gradients_are_as_near_to_float32_as_the_library_s(rows):
     wide = lively()
     exact = torch.cat([g.flatten() for g in gradient(wide, answer_loss(wide, rows)[0])])
@@ -271,13 +347,13 @@ def test_a_full_disk_is_a_line_and_the_run_ends_in_the_same_bytes(whole, dataset
 
     def die(row):
         if row['step'] == 2: raise Killed
-    model = loop.add_lora(toy_model()[0], recipe)
+    model = loop.add_lora(toy_model()[0].to(device()), recipe)
     rows = [encode_pair(byte_tokenizer(), p.question, p.answer) for p in read_jsonl(dataset/'train.jsonl', QAPair)]
     with pytest.raises(Killed): loop.fit(model, rows, recipe, tmp_path, on_step=die)
     said = ''.join(capsys.readouterr())
     assert 'checkpoint of step 2 was not written (File too large)' in said and 'the last good one is step-0000001.safetensors' in said
     assert [p.name for p in tmp_path.rglob('*') if p.is_file()] == ['step-0000001.safetensors']
-    done = loop.fit(loop.add_lora(toy_model()[0], recipe), rows, recipe, tmp_path)
+    done = loop.fit(loop.add_lora(toy_model()[0].to(device()), recipe), rows, recipe, tmp_path)
     assert 'going on at step 1 of 5' in ''.join(capsys.readouterr())
     assert done['curve'] == read_jsonl(whole[0]/'curve.jsonl')
 
@@ -298,10 +374,10 @@ def test_out_of_memory_makes_smaller_parts_of_the_same_batch(dataset, recipe, tm
     whole = loop.fit(loop.add_lora(toy_model()[0], calm), rows, calm, tmp_path/'a')['curve']
     real, sizes = loop.training_loss, []
 
-    def small(model, part, packed):
+    def small(model, part, *more):
         sizes.append(len(part))
         if len(part) > 2: raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-        return real(model, part, packed)
+        return real(model, part, *more)
     monkeypatch.setattr(loop, 'training_loss', small)
     done = loop.fit(loop.add_lora(toy_model()[0], calm), rows, calm, tmp_path/'b')['curve']
     assert max(sizes) > 2 and sizes.count(max(sizes)) <= 2  # What fitted once is kept
@@ -444,7 +520,7 @@ def test_the_best_recipes_run_as_they_are_named(dataset, tmp_path, name):
 def test_gradients_through_a_quantized_base_are_those_of_its_values(rows, quantize, most):
     "The same weights, quantized, and as the plain numbers that they stand for; 8 bits round the activations as well."
     bnb = pytest.importorskip('bitsandbytes')
-    small, plain = load_base('toy', quantize=quantize)[0], toy_model()[0]
+    small, plain = load_base('toy', quantize=quantize)[0], toy_model()[0].to(device())
     for name, layer in small.named_modules():
         if isinstance(layer, bnb.nn.Linear4bit): values = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
         elif isinstance(layer, bnb.nn.Linear8bitLt): values = bnb.functional.int8_vectorwise_dequant(layer.weight.data, layer.weight.SCB)
