@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
-           'load_asker', 'encode', 'passage_text', 'VectorFile', 'vectors_of']
+           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'passage_text', 'VectorFile',
+           'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
 import re
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,7 +54,7 @@ def toy_encoder(
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     torch.manual_seed(0)
     model = BertModel(BertConfig(vocab_size=54, hidden_size=dim, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)).eval()
-    return Encoder(model, PreTrainedTokenizerFast(tokenizer_object=words, pad_token='[PAD]', unk_token='[UNK]'), f'toy-{dim}')
+    return Encoder(model, PreTrainedTokenizerFast(tokenizer_object=words, pad_token='[PAD]', unk_token='[UNK]', cls_token='[UNK]', sep_token='[PAD]'), f'toy-{dim}')
 
 # %% ../nbs/03d_embed.ipynb #embed-load
 @lru_cache(maxsize=2)
@@ -85,6 +87,36 @@ def merge_adapter(
         with torch.no_grad(): layer.weight += (weights[f'{name}.B'].float() @ weights[f'{name}.A'].float()).to(layer.weight.dtype)
     return model
 
+# %% ../nbs/03d_embed.ipynb #embed-thin
+def add_thin(
+    model, # A transformers `BertModel`; changed, and frozen but for what is added
+    first: int = 0, # Layers from this one on
+    rank: int = 8, # Of the matrices
+    seed: int = 0, # Of their first values
+) -> dict: # Name of a linear layer -> its new module with `A` (rank, in) and `B` (out, rank)
+    "Put thin matrices on top of the linear layers of `model`."
+    import torch
+    class Thin(torch.nn.Module):
+        def __init__(self, plain):
+            super().__init__()
+            self.plain, self.A = plain, torch.nn.Parameter(torch.randn(rank, plain.in_features) / plain.in_features**.5)
+            self.B = torch.nn.Parameter(torch.zeros(plain.out_features, rank))
+        def forward(self, x): return self.plain(x) + 2 * (x @ self.A.T) @ self.B.T
+    for p in model.parameters(): p.requires_grad = False
+    torch.manual_seed(seed)
+    names = [n for n, m in model.encoder.layer[first:].named_modules() if isinstance(m, torch.nn.Linear)]
+    names = [f'encoder.layer.{int(n.split(".")[0]) + first}.{n.partition(".")[2]}' for n in names]
+    for name in names:
+        above, _, last = name.rpartition('.')
+        setattr(model.get_submodule(above), last, Thin(model.get_submodule(name)))
+    return {name: model.get_submodule(name) for name in names}
+
+def thin_weights(
+    thin: dict, # From `add_thin`
+) -> dict: # As `merge_adapter` takes them: '<layer>.A' and '<layer>.B' in float16
+    "What was added, to be kept."
+    return {f'{n}.{k}': (getattr(m, k) * (1 if k == 'A' else 2)).detach().half().cpu().contiguous() for n, m in thin.items() for k in 'AB'}
+
 # %% ../nbs/03d_embed.ipynb #embed-asker
 @lru_cache(maxsize=1)
 def load_asker() -> Encoder | None: # None where the package is missing
@@ -95,8 +127,12 @@ def load_asker() -> Encoder | None: # None where the package is missing
     return Encoder(merge_adapter(deepcopy(plain.model), load_file(weights)), plain.tokenizer, f'{plain.identity}-{sha256_file(weights)[:12]}')
 
 # %% ../nbs/03d_embed.ipynb #embed-encode
-def _batches(lengths, batch_tokens, slack):
-    "Numbers of texts that are read together: longest first, none shorter than the longest by more than `slack` of it"
+def token_batches(
+    lengths: list[int], # Tokens of each text
+    batch_tokens: int = 2048, # Tokens a batch, about: what the processor's caches hold
+    slack: float = .25, # How much shorter a text may be than the longest of its batch, 0-1
+) -> Iterator[list[int]]: # Numbers of texts, longest first
+    "Which texts are read together."
     batch = []
     for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
         longest = lengths[batch[0]] if batch else 0
@@ -107,16 +143,16 @@ def _batches(lengths, batch_tokens, slack):
 def encode(
     encoder: Encoder, # From `load_encoder`
     texts: list[str], # Any texts; more than `max_tokens` of one are not read
-    batch_tokens: int = 2048, # Tokens a batch, about: what the processor's caches hold
+    batch_tokens: int = 2048, # As for `token_batches`
     max_tokens: int = MAX_TOKENS, # Tokens of a text that are read
-    slack: float = .25, # How much shorter a text may be than the longest of its batch, 0-1
+    slack: float = .25, # As for `token_batches`
 ) -> np.ndarray: # (texts, dim) float32, rows of length 1
     "Vectors of `texts`."
     import torch
     out = np.zeros((len(texts), encoder.model.config.hidden_size), np.float32)
     tokens = [t or [0] for t in encoder.tokenizer(list(texts), truncation=True, max_length=max_tokens).input_ids] if len(texts) else []
     with torch.inference_mode():
-        for some in _batches([len(t) for t in tokens], batch_tokens, slack):
+        for some in token_batches([len(t) for t in tokens], batch_tokens, slack):
             sizes = torch.tensor([len(tokens[n]) for n in some])
             ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens[n]) for n in some], batch_first=True)
             mask = torch.arange(ids.shape[1])[None] < sizes[:, None]
