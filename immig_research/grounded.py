@@ -21,8 +21,7 @@ from .chunk import cite_run, is_law
 from .clock import check_day
 from .compose import choose, cut, packaged_composer, score_units, units_of
 from .records import BadInput, Document, Prediction, QAPair, Record, append_jsonl, content_hash, heal_jsonl, write_jsonl
-from .retrieve import Hit, Index, overlap, search
-from .taxonomy import OWN
+from .retrieve import FOUND, Hit, Index, overlap, search
 from .verify import find_words, quote_pieces, verify
 
 # %% ../nbs/03b_grounded.ipynb #grounded-quotation
@@ -138,7 +137,6 @@ _NO = dict(
     false_premise='The question takes something for granted that these sources do not bear out.',
     out_of_scope='This is outside U.S. immigration law, so these sources do not answer it.',
     unanswerable='These sources do not answer this: they hold the law and official guidance, no records of persons, no current processing times, fees or local details{absent}.')
-_NO_OWN = dict(out_of_scope='This is outside the field of these sources, so they do not answer it.', unanswerable='These sources do not answer this{absent}.')
 
 def say_no(
     index: Index, # From `retrieve.open_index`
@@ -148,8 +146,7 @@ def say_no(
     near = [n for name in decision.names for n in nearest_names(index, name)] if decision.reason == 'nonexistent' else []
     nearest = f'; the nearest that exists: {", ".join(dict.fromkeys(near))}' if near else ''
     absent = f'; the text of {", ".join(decision.names)} is not among them' if decision.reason == 'unanswerable' and decision.names else ''
-    said = _NO | (_NO_OWN if OWN else {})
-    return said[decision.reason].format(names=', '.join(decision.names), nearest=nearest, newest=newest_text(index), absent=absent)
+    return _NO[decision.reason].format(names=', '.join(decision.names), nearest=nearest, newest=newest_text(index), absent=absent)
 
 # %% ../nbs/03b_grounded.ipynb #grounded-answer
 _BARE = ('out_of_scope',) # Nothing belongs to such a question
@@ -165,8 +162,8 @@ def answer(
 ) -> Answer: # With checked citations
     "Answer `question` in the words of the sources that were law `as_of` a day, or say why not."
     if as_of is not None: check_day(as_of)
-    hits = search(index, question, 12, as_of, subdomain=subdomain)
-    decision, kept, said = decide(index, question, hits[:5], as_of), [], []
+    hits = search(index, question, FOUND, as_of, subdomain=subdomain)
+    decision, kept, said = decide(index, question, hits, as_of), [], []
     def say(part): said.append(part); tell(part)
     quoted = quotations_for(index, question, [] if decision.reason in _BARE else hits, as_of, k)
     first = next(quoted, None)

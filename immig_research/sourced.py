@@ -21,7 +21,7 @@ from .grounded import Quotation, quotation_of
 from .grounding import verify_spans
 from .passages import share_known, terms
 from .records import BadInput, QAPair, read_jsonl, write_atomic, write_jsonl
-from .retrieve import Hit, Index, open_index, overlap, search
+from .retrieve import FOUND, Hit, Index, open_index, overlap, search
 from .rows import choose_pairs
 from .sources import read_corpus
 from .split import certify, section_key
@@ -80,7 +80,7 @@ ALIKE = .5    # Share of an answer's terms from which a source may say it in oth
 
 def _found(index, question, apart):
     "Quotations for `question` and the sentences they are made of, but for those that show a span of `apart`"
-    hits = search(index, question, 12)
+    hits = search(index, question, FOUND)
     units = units_of(index, hits)
     chosen = choose(index, hits, units, score_units(index, question, hits, units), most=MOST)
     return [(quotation_of(index, hits[c.hit], c.numbers), c.numbers) for c in chosen if share_held(index, hits[c.hit].doc_id, c.numbers, apart) < SHOWS]

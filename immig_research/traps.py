@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .abstain import KINDS, Evidence, chances, decide, fit_abstainer, missing_names, weigh
+from .abstain import KINDS, Evidence, chances, decide, fit_abstainer, missing_names, threshold_for, weigh
 from .facts import extract_facts
 from .records import BadInput, Record, content_hash, read_jsonl, write_jsonl
-from .retrieve import Index, search
+from .retrieve import FOUND, Index, search
 from .taxonomy import classify
 from .written import TRAPS, WrittenRow, read_written
 
@@ -188,10 +188,9 @@ def teach_abstainer(
     "Fit the model of `abstain`."
     crossed = cross_chances(evidence, rows, folds)
     plain = [(1 - p[0], r.voice.startswith('written')) for p, r in zip(crossed, rows) if not r.trap]
-    doubts = sorted((d for d, written in plain if written or not any(w for _, w in plain)), reverse=True)
-    if not doubts: raise BadInput('a threshold needs answerable questions among the rows, got none')
+    ordinary = [d for d, written in plain if written or not any(w for _, w in plain)]
     model = fit_abstainer(evidence, [r.trap for r in rows])
-    return {**model, 'threshold': round(float(doubts[min(int(refused * len(doubts)), len(doubts) - 1)]), 4)}, crossed
+    return {**model, 'threshold': threshold_for(ordinary, refused)}, crossed
 
 # %% ../nbs/03h_traps.ipynb #traps-measure
 def measure_traps(
@@ -201,7 +200,7 @@ def measure_traps(
     model: dict | None = None, # From `abstain.fit_abstainer`; None for the package's
 ) -> pd.DataFrame: # A row a kind, 'all traps' and 'answerable': n, seen (share not answered as asked), precision for all
     "How many `traps` are seen, and how many answerable `questions` are refused."
-    refused = lambda q: bool(decide(index, q, search(index, q, 5), model=model).reason)
+    refused = lambda q: bool(decide(index, q, search(index, q, FOUND), model=model).reason)
     seen = pd.DataFrame([dict(kind=t.trap, seen=refused(t.question)) for t in traps])
     false = [refused(q) for q in questions]
     rows = [dict(kind=k, n=len(g), seen=g.seen.mean()) for k, g in seen.groupby('kind')]

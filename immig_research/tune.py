@@ -4,24 +4,28 @@
 
 # %% auto #0
 __all__ = ['right_rows', 'plain_wording', 'lower_states', 'read_states', 'teach_asker', 'ranking_group', 'tune_retrieval',
-           'unit_group', 'tune_composer']
+           'proves', 'unit_group', 'tune_composer', 'asked_pairs', 'reading_groups']
 
 # %% ../nbs/03f_tune.ipynb #tune-imports
 import json
 import random
 import re
 from collections import defaultdict
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from .compose import UNIT_SIGNS, likeness, unit_features, units_of
-from .embed import Encoder, add_thin, thin_weights
+from .compose import UNIT_SIGNS, likeness, unit_features, unit_text, units_of
+from .cross_encoder import Group
+from .embed import Encoder, add_thin, passage_text, thin_weights
 from .passages import terms
 from .rank import FEATURES, VECTORS, features, fit_ranker
-from .records import BadInput, QAPair, write_atomic
+from .records import BadInput, QAPair, read_jsonl, write_atomic
 from .retrieve import Index, all_scores, allowed_on, candidates, overlap, rarity, search, words_alone
+from .store import Reject
+from .written import documents_by_path, resolve_anchor
 
 # %% ../nbs/03f_tune.ipynb #tune-right
 def right_rows(
@@ -141,6 +145,14 @@ def tune_retrieval(
     return _fit_both(groups, [(np.where(silent, 0, x), y) for x, y in groups], FEATURES, out)
 
 # %% ../nbs/03f_tune.ipynb #tune-unit
+def proves(
+    hit, # The result that `unit` is of
+    unit, # From `compose.units_of`
+    pair: QAPair, # With its span
+) -> bool:
+    "Whether at least half of `unit` lies in the span of `pair`."
+    return hit.doc_id == pair.source_doc_id and overlap(unit.start, unit.end, pair.span_start, pair.span_end) >= .5 * (unit.end - unit.start)
+
 def unit_group(
     index: Index, # From `retrieve.open_index`
     pair: QAPair, # With its span
@@ -151,7 +163,7 @@ def unit_group(
     hits = search(index, pair.question, k, ranker=ranker)
     units = units_of(index, hits)
     if not units: return np.zeros((1, len(UNIT_SIGNS))), np.zeros(1)
-    right = [hits[u.hit].doc_id == pair.source_doc_id and overlap(u.start, u.end, pair.span_start, pair.span_end) >= .5 * (u.end - u.start) for u in units]
+    right = [proves(hits[u.hit], u, pair) for u in units]
     return unit_features(index, pair.question, hits, units, likeness(index, pair.question, units)), np.array(right, float)
 
 # %% ../nbs/03f_tune.ipynb #tune-composer
@@ -164,3 +176,35 @@ def tune_composer(
     if not pairs: raise BadInput('no pairs to learn from: give the training part of a written set')
     groups = [[unit_group(i, p) for p in tqdm(pairs, desc='sentences', unit='question', disable=None)] for i in (index, words_alone(index))]
     return _fit_both(*groups, UNIT_SIGNS, out)
+
+# %% ../nbs/03f_tune.ipynb #tune-asked
+def asked_pairs(
+    corpus, # What `read_corpus` gives
+    rows: list[dict] | None = None, # With question and anchor; None for the packaged ones
+    split: str = 'train', # train | dev: which of the packaged ones; dev taught nothing
+) -> list[QAPair]: # Without answers; a row whose words stand nowhere in `corpus` is left out
+    "Questions in people's words, with the spans that answer."
+    by_path, pairs = documents_by_path(corpus.documents.values()), []
+    if rows is None: rows = [r for r in read_jsonl(Path(str(files('immig_research')/'data'/'asked.jsonl'))) if r['split'] == split]
+    for n, row in enumerate(rows):
+        try: doc, start, end, _ = resolve_anchor(row, corpus.documents, by_path)
+        except Reject: continue
+        pairs.append(QAPair(f'asked-{n}', row['question'], source_doc_id=doc.doc_id, span_start=start, span_end=end, source_span=doc.text[start:end]))
+    return pairs
+
+# %% ../nbs/03f_tune.ipynb #tune-reading
+def reading_groups(
+    index: Index, # From `retrieve.open_index`, without a cross-encoder
+    question: str, # As people ask
+    pair: QAPair | None, # With its span; None for a question that has no answer here
+    k: int = 40, # Passages
+    few: int = 8, # Of which sentences are taken
+    most: int = 60, # Wrong sentences
+) -> list[Group]: # Of passages, and of sentences; none where `pair` has its span in none of them
+    "What the cross-encoder learns from a question."
+    hits, right = search(index, question, k), right_rows(index, pair) if pair else []
+    units, said = units_of(index, hits[:few]), lambda row: passage_text(index.passages[row])
+    text, holds = lambda u: unit_text(hits[u.hit], u), lambda u: bool(pair) and proves(hits[u.hit], u, pair)
+    groups = [Group(question, [said(r) for r in right], [said(h.row) for h in hits if h.row not in right]),
+        Group(question, [text(u) for u in units if holds(u)], [text(u) for u in units if not holds(u)][:most])]
+    return [g for g in groups if g.wrong and (g.right or not pair)]
