@@ -4,15 +4,13 @@
 
 # %% auto #0
 __all__ = ['Evidence', 'REASONS', 'KINDS', 'Decision', 'years_in', 'names_in', 'missing_names', 'nearest_names', 'newest_text',
-           'signs', 'grams_of', 'meaning_of', 'weigh', 'fit_abstainer', 'packaged_abstainer', 'chances',
-           'threshold_for', 'add_support', 'decide']
+           'signs', 'grams_of', 'meaning_of', 'weigh', 'fit_abstainer', 'packaged_abstainer', 'chances', 'decide']
 
 # %% ../nbs/03g_abstain.ipynb #abstain-imports
 import difflib
 import json
 import re
 from collections import Counter, namedtuple
-from collections.abc import Iterable
 from functools import lru_cache
 from importlib.resources import files
 
@@ -144,8 +142,8 @@ def meaning_of(
     return np.concatenate([hidden[min(n, len(hidden) - 1)][0].float().mean(0).numpy() for n in _LAYERS])
 
 # %% ../nbs/03g_abstain.ipynb #abstain-weigh
-Evidence = namedtuple('Evidence', 'signs grams vector encoder support', defaults=(None, '', None))
-Evidence.__doc__ = "`signs` from `signs`, `grams` from `grams_of`, `vector` from `meaning_of` or None, the identity of the `encoder` that made it, and the highest `support` of a passage, None where none was read."
+Evidence = namedtuple('Evidence', 'signs grams vector encoder', defaults=(None, ''))
+Evidence.__doc__ = "`signs` from `signs`, `grams` from `grams_of`, `vector` from `meaning_of` or None, and the identity of the `encoder` that made it."
 
 def weigh(
     index: Index, # From `retrieve.open_index`
@@ -155,8 +153,7 @@ def weigh(
 ) -> Evidence: # Without a vector where the index has no reader
     "All that is known of `question` before it is answered."
     vector, name = (meaning_of(question, index.reader), index.reader.identity) if index.reader else (None, '')
-    support = max((h.support for h in hits if h.support is not None), default=None)
-    return Evidence(signs(index, question, hits, day), grams_of(question), vector, name, support)
+    return Evidence(signs(index, question, hits, day), grams_of(question), vector, name)
 
 # %% ../nbs/03g_abstain.ipynb #abstain-fit
 REASONS = ('nonexistent', 'injection', 'out_of_date', 'false_premise', 'out_of_scope', 'unanswerable')
@@ -226,34 +223,8 @@ def chances(
 ) -> dict[str, float]: # Of `KINDS` -> probability; they add up to 1
     "How likely the question of `row` is to be answerable, and a trap of each kind."
     model = model or packaged_abstainer(row.encoder)
-    z = _inputs([row], model) @ np.array(model['weights']) + np.array(model['bias'])
-    if row.support is not None and 'support' in model: z[0, 0] += np.dot(model['support'], (row.support, 1.))
-    return dict(zip(KINDS, _softmax(z)[0].tolist()))
-
-# %% ../nbs/03g_abstain.ipynb #abstain-support
-def threshold_for(
-    doubts: Iterable[float], # Of answerable questions, 0-1
-    refused: float, # Share of them that may be refused, 0-1
-) -> float: # A doubt above it refuses
-    "The lowest threshold that refuses no more than `refused` of the questions."
-    doubts = sorted(doubts, reverse=True)
-    if not doubts: raise BadInput('a threshold needs answerable questions, got none')
-    return round(float(doubts[min(int(refused * len(doubts)), len(doubts) - 1)]), 4)
-
-def add_support(
-    model: dict, # From `fit_abstainer`
-    rows: list[Evidence], # With support, of questions that taught neither `model` nor the cross-encoder
-    kinds: list[str], # Of `KINDS`, one a row
-    refused: float = 0.035, # Share of the answerable ones that may be refused, 0-1
-) -> dict: # `model` with `support`: what a unit of it, and 1, add to the logit of ''; and with a new threshold
-    "Let `model` heed how surely a passage answers."
-    from scipy.optimize import minimize
-    if any(r.support is None for r in rows) or len(set(map(bool, kinds))) < 2: raise BadInput('add_support needs rows with support, of traps and of answerable questions')
-    trap, x = np.array([bool(k) for k in kinds]), np.array([[r.support, 1.] for r in rows])
-    p = np.clip([chances(r._replace(support=None), model)[''] for r in rows], 1e-6, 1 - 1e-6)
-    loss = lambda w: np.logaddexp(0, np.where(trap, 1, -1) * (np.log(p / (1 - p)) + x @ w)).sum() + 1e-3 * w @ w
-    heeds = {**model, 'support': [round(float(v), 4) for v in minimize(loss, np.zeros(2)).x]}
-    return {**heeds, 'threshold': threshold_for([1 - chances(r, heeds)[''] for r, k in zip(rows, kinds) if not k], refused)}
+    p = _softmax(_inputs([row], model) @ np.array(model['weights']) + np.array(model['bias']))
+    return dict(zip(KINDS, p[0].tolist()))
 
 # %% ../nbs/03g_abstain.ipynb #abstain-decide
 Decision = namedtuple('Decision', 'reason doubt names')

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .abstain import KINDS, Evidence, chances, decide, fit_abstainer, missing_names, threshold_for, weigh
+from .abstain import KINDS, Evidence, chances, decide, fit_abstainer, missing_names, weigh
 from .facts import extract_facts
 from .records import BadInput, Record, content_hash, read_jsonl, write_jsonl
 from .retrieve import FOUND, Index, search
@@ -188,9 +188,10 @@ def teach_abstainer(
     "Fit the model of `abstain`."
     crossed = cross_chances(evidence, rows, folds)
     plain = [(1 - p[0], r.voice.startswith('written')) for p, r in zip(crossed, rows) if not r.trap]
-    ordinary = [d for d, written in plain if written or not any(w for _, w in plain)]
+    doubts = sorted((d for d, written in plain if written or not any(w for _, w in plain)), reverse=True)
+    if not doubts: raise BadInput('a threshold needs answerable questions among the rows, got none')
     model = fit_abstainer(evidence, [r.trap for r in rows])
-    return {**model, 'threshold': threshold_for(ordinary, refused)}, crossed
+    return {**model, 'threshold': round(float(doubts[min(int(refused * len(doubts)), len(doubts) - 1)]), 4)}, crossed
 
 # %% ../nbs/03h_traps.ipynb #traps-measure
 def measure_traps(
