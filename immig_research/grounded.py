@@ -22,6 +22,7 @@ from .clock import check_day
 from .compose import choose, cut, packaged_composer, score_units, units_of
 from .records import BadInput, Document, Prediction, QAPair, Record, append_jsonl, content_hash, heal_jsonl, write_jsonl
 from .retrieve import FOUND, Hit, Index, overlap, search
+from .taxonomy import OWN
 from .verify import find_words, quote_pieces, verify
 
 # %% ../nbs/03b_grounded.ipynb #grounded-quotation
@@ -137,6 +138,7 @@ _NO = dict(
     false_premise='The question takes something for granted that these sources do not bear out.',
     out_of_scope='This is outside U.S. immigration law, so these sources do not answer it.',
     unanswerable='These sources do not answer this: they hold the law and official guidance, no records of persons, no current processing times, fees or local details{absent}.')
+_NO_OWN = dict(out_of_scope='This is outside the field of these sources, so they do not answer it.', unanswerable='These sources do not answer this{absent}.')
 
 def say_no(
     index: Index, # From `retrieve.open_index`
@@ -146,7 +148,8 @@ def say_no(
     near = [n for name in decision.names for n in nearest_names(index, name)] if decision.reason == 'nonexistent' else []
     nearest = f'; the nearest that exists: {", ".join(dict.fromkeys(near))}' if near else ''
     absent = f'; the text of {", ".join(decision.names)} is not among them' if decision.reason == 'unanswerable' and decision.names else ''
-    return _NO[decision.reason].format(names=', '.join(decision.names), nearest=nearest, newest=newest_text(index), absent=absent)
+    said = _NO | (_NO_OWN if OWN else {})
+    return said[decision.reason].format(names=', '.join(decision.names), nearest=nearest, newest=newest_text(index), absent=absent)
 
 # %% ../nbs/03b_grounded.ipynb #grounded-answer
 _BARE = ('out_of_scope',) # Nothing belongs to such a question
