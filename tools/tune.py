@@ -1,9 +1,8 @@
 """Make again what `retrieve` and `compose` have learnt: the files of immig_research/data that `tune` describes.
 
-`python tools/tune.py asker|ranker|groups|cross|composer --corpus CORPUS --dataset DATASET --out OUT`, in this order. `groups` and `cross`
-apart let a machine with a GPU do the teaching: `cross` needs OUT/groups.jsonl.gz and the encoder alone. It writes three files: the one
-that ships, and two that learnt from one half of the questions each, which `composer` here and `benchmarks/abstain.py` ask about the other half.
-Then `python benchmarks/abstain.py --corpus CORPUS --halves OUT` fits when to abstain.
+`python tools/tune.py asker|ranker|groups|cross|composer --corpus CORPUS --dataset DATASET --out OUT`, in this order. `groups` and `cross` are
+two steps so that a machine with a GPU can do the second, for which OUT/groups.json.gz and the encoder are enough.
+Afterwards `python benchmarks/abstain.py --corpus CORPUS` fits when to abstain, and `python benchmarks/recall.py --corpus CORPUS` measures.
 """
 import argparse
 import gzip
@@ -15,13 +14,21 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 import immig_research
-from immig_research.cross_encoder import Group, half_of, teach_cross_encoder, with_weights
+from immig_research.cross_encoder import Group, teach_cross_encoder
 from immig_research.embed import load_encoder
 from immig_research.records import QAPair, read_jsonl
-from immig_research.retrieve import Index, open_index
+from immig_research.retrieve import open_index
 from immig_research.sources import read_corpus
 from immig_research.traps import read_taught
-from immig_research.tune import asked_pairs, plain_wording, reading_groups, right_rows, teach_asker, tune_composer, tune_retrieval
+from immig_research.tune import (
+    asked_pairs,
+    plain_wording,
+    reading_groups,
+    right_rows,
+    teach_asker,
+    tune_composer,
+    tune_retrieval,
+)
 from immig_research.written import read_written, written_pairs
 
 DATA = Path(immig_research.__file__).parent/'data'
@@ -37,18 +44,6 @@ def pairs_of(args, generated=True):
     return pairs + random.Random(3).sample(made, min(GENERATED, len(made)))
 
 
-def halves(out):
-    "index, question -> the index whose cross-encoder has not learnt from the question."
-    cross = [with_weights(load_encoder(), out/f'cross-encoder-without-{half}.safetensors') for half in (0, 1)]
-    made = {}
-    def blind(index: Index, question: str) -> Index:
-        if index.cross is None: return index
-        key = id(index), half_of(question)
-        if key not in made: made[key] = replace(index, cross=cross[key[1]])
-        return made[key]
-    return blind
-
-
 def asker(args):
     index = open_index(args.corpus)
     asked = [(p.question, right_rows(index, p)) for p in pairs_of(args)]
@@ -60,21 +55,21 @@ def ranker(args): print(tune_retrieval(open_index(args.corpus), pairs_of(args, g
 
 def groups(args):
     index, traps = replace(open_index(args.corpus), cross=None), [r.question for r in read_taught() if r.trap]
-    with gzip.open(args.out/'groups.jsonl.gz', 'wt') as f:
-        for question, pair in tqdm([*((p.question, p) for p in pairs_of(args)), *((q, None) for q in traps)], unit='question'):
-            for g in reading_groups(index, question, pair): f.write(json.dumps(g._asdict()) + '\n')
+    asked = [*((p.question, p) for p in pairs_of(args)), *((q, None) for q in traps)]
+    every = [g for question, pair in tqdm(asked, unit='question', disable=None) for g in reading_groups(index, question, pair)]
+    number = {t: n for n, t in enumerate(dict.fromkeys(t for g in every for t in (*g.right, *g.wrong)))}
+    rows = [(g.question, [number[t] for t in g.right], [number[t] for t in g.wrong]) for g in every]
+    with gzip.open(args.out/'groups.json.gz', 'wt') as f: json.dump(dict(texts=list(number), groups=rows), f)
 
 
 def cross(args):
-    with gzip.open(args.out/'groups.jsonl.gz', 'rt') as f: every = [Group(**json.loads(line)) for line in f]
-    encoder = load_encoder('float32')
-    print(teach_cross_encoder(encoder, every, args.out/'cross-encoder.safetensors'))
-    for half in (0, 1):
-        print(teach_cross_encoder(encoder, [g for g in every if half_of(g.question) != half], args.out/f'cross-encoder-without-{half}.safetensors'))
-    (DATA/'cross-encoder.safetensors').write_bytes((args.out/'cross-encoder.safetensors').read_bytes())
+    with gzip.open(args.out/'groups.json.gz', 'rt') as f: kept = json.load(f)
+    said = lambda numbers: [kept['texts'][n] for n in numbers]
+    every = [Group(question, said(right), said(wrong)) for question, right, wrong in kept['groups']]
+    print(teach_cross_encoder(load_encoder('float32'), every, DATA/'cross-encoder.safetensors'))
 
 
-def composer(args): print(tune_composer(open_index(args.corpus), pairs_of(args, generated=False), DATA/'composer.json', halves(args.out)))
+def composer(args): print(tune_composer(open_index(args.corpus), pairs_of(args, generated=False), DATA/'composer.json'))
 
 
 def main():
