@@ -103,7 +103,7 @@ def read_best(
     question: str, # As people ask
     points: np.ndarray, # (candidates,) a number for each, the largest for the best
     text_of: Callable[[int], str], # Number of a candidate -> its text
-    most: int = 20, # Candidates that are read
+    most: int = 12, # Candidates that are read
     weight: float = 1., # Of a logit beside the number
 ) -> tuple[np.ndarray, np.ndarray]: # (candidates,) numbers to order by; (candidates,) logits, nan where it was not read
     "Read the best candidates; what is not read counts like the worst that is."
