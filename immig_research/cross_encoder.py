@@ -35,6 +35,7 @@ def token_ids(
     "The tokens of each of `texts`."
     return [np.array(ids[:most], int) for ids in tokenizer(list(texts), add_special_tokens=False).input_ids] if len(texts) else []
 
+# %% ../nbs/03m_cross_encoder.ipynb #cross-joined
 def joined(
     tokenizer, # Of the encoder
     question: np.ndarray, # From `token_ids`
@@ -43,6 +44,7 @@ def joined(
     "Question and text as one row of tokens."
     return np.r_[tokenizer.cls_token_id, question, tokenizer.sep_token_id, text, tokenizer.sep_token_id], len(question) + 2
 
+# %% ../nbs/03m_cross_encoder.ipynb #cross-pair-tokens
 def pair_tokens(
     tokenizer, # Of the encoder
     question: str, # As people ask
@@ -61,6 +63,7 @@ class CrossEncoder:
     head: object               # `torch.nn.Linear`: states -> one logit
     identity: str              # Changes when the numbers would
 
+# %% ../nbs/03m_cross_encoder.ipynb #cross-logits
 def pair_logits(
     cross: CrossEncoder, # On any device
     pairs: list[tuple], # From `pair_tokens`
@@ -128,6 +131,7 @@ def drawn(
     wrong += rng.sample(far, min(len(far), size - 1 - len(wrong)))
     return ([rng.choice(group.right)] if group.right else []) + wrong
 
+# %% ../nbs/03m_cross_encoder.ipynb #cross-group-loss
 def group_loss(
     logits, # (texts,) tensor, the right one first
     right: bool, # Whether there is a right one; else "none of these" is right
@@ -146,11 +150,13 @@ def _to_teach(encoder, rank, seed):
     torch.nn.init.normal_(head.weight, std=.02); torch.nn.init.zeros_(head.bias)
     return CrossEncoder(model.to(device()).train(), encoder.tokenizer, head.to(device()), ''), thin
 
+# %% ../nbs/03m_cross_encoder.ipynb #cross-all-tokens
 def _all_tokens(tokenizer, groups):
     "Text -> its tokens, of all that stands in `groups`: (questions, texts)"
     questions, texts = list({g.question for g in groups}), list({t for g in groups for t in (*g.right, *g.wrong)})
     return dict(zip(questions, token_ids(tokenizer, questions, QUESTION_TOKENS))), dict(zip(texts, token_ids(tokenizer, texts, PASSAGE_TOKENS)))
 
+# %% ../nbs/03m_cross_encoder.ipynb #cross-batch-loss
 def _batch_loss(cross, tokens, groups, drawn):
     "Mean loss of `groups` over the texts that were `drawn` of each"
     import torch
@@ -206,6 +212,7 @@ def with_weights(
     model = merge_adapter(deepcopy(encoder.model), weights).eval()
     return CrossEncoder(model, encoder.tokenizer, head, f'{encoder.identity}-{sha256_file(file)[:12]}')
 
+# %% ../nbs/03m_cross_encoder.ipynb #cross-packaged
 @lru_cache(maxsize=1)
 def load_cross_encoder() -> CrossEncoder | None: # None where the package of the model is missing
     "The packaged cross-encoder, in the machine's faster format."
