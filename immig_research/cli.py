@@ -512,17 +512,18 @@ def main(
     "Run the command that `argv` names and return its exit code."
     argv = sys.argv[1:] if argv is None else argv
     try:
-        if not argv or argv[0] in ('-h', '--help'): print(overview()); return 0
+        if not argv or argv[0] in ('-h', '--help'): print(overview(), flush=True); return 0
         if argv[0] == '--version': print(__version__); return 0
         if argv[0] not in COMMANDS: raise BadInput(f'no command {argv[0]!r}; there are {", ".join(COMMANDS)}')
         args = vars(parser_of(argv[0]).parse_args(argv[1:]))
         args = {k: v for k, v in args.items() if k not in ('pdb', 'xtra')}
         result = COMMANDS[argv[0]](**args)
-        print(show(result, args['json']))
+        print(show(result, args['json']), flush=True)
         return 1 if result.get('failed') else 0
     except BadInput as e: print(f'immig: {e}', file=sys.stderr); return 2
     except ModuleNotFoundError as e: print(f'immig: the package {e.name} is missing: pip install "immig_research[train]", or see `immig doctor`', file=sys.stderr); return 2
     except (RunStopped, BudgetStop) as e: print(f'immig: {e}', file=sys.stderr); return 1
+    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()); return 0 # Who read the output has enough: `immig doctor | head -1`
     except KeyboardInterrupt: print('immig: stopped; the same command goes on where it was', file=sys.stderr); return 130
 
 # %% ../nbs/06_cli.ipynb #cli-start

@@ -196,3 +196,10 @@ def test_paths_are_not_written_outside_the_run_folder(tmp_path, monkeypatch, cap
     code, _ = collect(sample_store(), tmp_path, capsys)
     assert code == 0 and {p.name for p in tmp_path.iterdir()} == {'corpus'}
     assert Path(tmp_path/'corpus'/'documents.jsonl').stat().st_size > 10_000
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly():
+    code = 'import sys; from immig_research.cli import main; sys.exit(main(["doctor", "--json"]))'
+    run = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.stdout.close() # As `head` does
+    assert (run.stderr.read(), run.wait()) == (b'', 0)
