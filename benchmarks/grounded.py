@@ -8,6 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
+from immig_research.analysis import analyze
 from immig_research.benchmark import BenchmarkRecipe, System, run_benchmark
 from immig_research.grounded import answer_all
 from immig_research.infer import infer, select
@@ -39,8 +40,9 @@ def main():
     word_all(index, pairs, args.shipped, said('tuned-on-sources'), system='tuned-on-sources')
     answer_all(index, pairs, said('quoted'), 'quoted')
     names = ('base', 'tuned', 'base-on-sources', 'tuned-on-sources', 'quoted')
-    recipe = BenchmarkRecipe('grounded', tuple(System(n, f'file:{said(n)}') for n in names), judges=('facts',), sample='all')
+    recipe = BenchmarkRecipe('grounded', systems=tuple(System(n, f'file:{said(n)}') for n in names), judges=('facts',), sample='all')
     print(json.dumps(run_benchmark(recipe, args.out, questions)['headline'], indent=1, default=str))
+    analyze(args.out/'sample.jsonl', [args.out/'judgments.jsonl'], [args.out/'predictions.jsonl'], args.out)
 
 
 if __name__ == '__main__': main()

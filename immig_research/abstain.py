@@ -107,7 +107,7 @@ def _fit_signs(index, question, hits):
 def signs(
     index: Index, # From `retrieve.open_index`
     question: str, # As people ask
-    hits: list[Hit], # What was found, best first
+    hits: list[Hit], # From `search` with k=READ, so that the ranker's first five are among them
     day: str | None = None, # ISO date; None for the newest
 ) -> dict[str, float]: # Name of a sign -> value
     "What speaks for and against answering `question` from the five of `hits` that the ranker put first."
@@ -148,7 +148,7 @@ Evidence.__doc__ = "`signs` from `signs`, `grams` from `grams_of`, `vector` from
 def weigh(
     index: Index, # From `retrieve.open_index`
     question: str, # As people ask
-    hits: list[Hit], # What was found, best first
+    hits: list[Hit], # From `search` with k=READ, so that the ranker's first five are among them
     day: str | None = None, # ISO date; None for the newest
 ) -> Evidence: # Without a vector where the index has no reader
     "All that is known of `question` before it is answered."
@@ -234,7 +234,7 @@ _UNNAMED = 'form, provision or category of that name' # Where a thing does not e
 def decide(
     index: Index, # From `retrieve.open_index`
     question: str, # As people ask
-    hits: list[Hit], # What was found, best first
+    hits: list[Hit], # From `search` with k=READ, so that the ranker's first five are among them
     day: str | None = None, # ISO date; None for the newest
     model: dict | None = None, # From `fit_abstainer`; None for the package's
 ) -> Decision: # With an empty reason where the question is to be answered

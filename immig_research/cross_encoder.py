@@ -12,7 +12,7 @@ import random
 from collections import namedtuple
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .embed import Encoder, add_thin, load_encoder, merge_adapter, thin_weights, token_batches, toy_encoder
-from .models import device
+from .models import device, fast_dtype
 from .records import BadInput, sha256_file
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-pair
@@ -33,7 +33,7 @@ def token_ids(
     most: int, # Tokens that are kept of each
 ) -> list[np.ndarray]: # Without special tokens
     "The tokens of each of `texts`."
-    return [np.array(ids[:most], int) for ids in tokenizer(list(texts), add_special_tokens=False).input_ids] if len(texts) else []
+    return [np.array(ids[:most], int) for ids in tokenizer(list(texts), add_special_tokens=False, verbose=False).input_ids] if len(texts) else []
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-joined
 def joined(
@@ -106,8 +106,8 @@ def read_best(
     question: str, # As people ask
     points: np.ndarray, # (candidates,) a number for each, the largest for the best
     text_of: Callable[[int], str], # Number of a candidate -> its text
-    most: int = 12, # Candidates that are read
-    weight: float = 1., # Of a logit beside the number
+    most: int, # Candidates that are read
+    weight: float, # Of a logit beside the number
 ) -> tuple[np.ndarray, np.ndarray]: # (candidates,) numbers to order by; (candidates,) logits, nan where it was not read
     "Read the best candidates; what is not read counts like the worst that is."
     said = np.full(len(points), np.nan)
@@ -118,14 +118,14 @@ def read_best(
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-group
 Group = namedtuple('Group', 'question right wrong')
-Group.__doc__ = "A `question`, its `right` texts (none: it has no answer here), and `wrong` ones, the most alike first."
+Group.__doc__ = "A `question`, its `right` texts (none: it has no answer here), and `wrong` ones, those of the best passages first."
 
 def drawn(
     group: Group, # Of texts
-    size: int, # How many, with the right one
+    size: int, # How many, with the right one; one less where there is none
     rng: random.Random, # What draws
 ) -> list[str]: # A right one first, where there is one
-    "Some texts of `group`: half of the wrong ones are of the ten most alike."
+    "Some texts of `group`: half of the wrong ones are of the first ten."
     near, far = list(group.wrong[:10]), list(group.wrong[10:])
     wrong = rng.sample(near, min(len(near), size // 2))
     wrong += rng.sample(far, min(len(far), size - 1 - len(wrong)))
@@ -153,7 +153,7 @@ def _to_teach(encoder, rank, seed):
 # %% ../nbs/03m_cross_encoder.ipynb #cross-all-tokens
 def _all_tokens(tokenizer, groups):
     "Text -> its tokens, of all that stands in `groups`: (questions, texts)"
-    questions, texts = list({g.question for g in groups}), list({t for g in groups for t in (*g.right, *g.wrong)})
+    questions, texts = list(dict.fromkeys(g.question for g in groups)), list(dict.fromkeys(t for g in groups for t in (*g.right, *g.wrong)))
     return dict(zip(questions, token_ids(tokenizer, questions, QUESTION_TOKENS))), dict(zip(texts, token_ids(tokenizer, texts, PASSAGE_TOKENS)))
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-batch-loss
@@ -172,7 +172,7 @@ def teach_cross_encoder(
     groups: list[Group], # Texts are from `embed.passage_text` or `compose.unit_text`
     out: str | Path, # The file to write: .safetensors
     *,
-    epochs: int = 3, # Times that all groups are drawn
+    epochs: int = 3, # Times that all groups are drawn, but for a last short batch; at least 1
     rate: float = 1e-3, # Highest learning rate
     rank: int = 16, # Of the thin matrices
     size: int = 12, # Candidates of a question
@@ -210,11 +210,14 @@ def with_weights(
     head = torch.nn.Linear(encoder.model.config.hidden_size, 1)
     head.load_state_dict({k: weights.pop(f'head.{k}') for k in ('weight', 'bias')})
     model = merge_adapter(deepcopy(encoder.model), weights).eval()
-    return CrossEncoder(model, encoder.tokenizer, head, f'{encoder.identity}-{sha256_file(file)[:12]}')
+    return CrossEncoder(model, deepcopy(encoder.tokenizer), head, f'{encoder.identity}-{sha256_file(file)[:12]}')
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-packaged
 @lru_cache(maxsize=1)
 def load_cross_encoder() -> CrossEncoder | None: # None where the package of the model is missing
-    "The packaged cross-encoder, in the machine's faster format."
-    encoder = load_encoder()
-    return with_weights(encoder, files('immig_research')/'data'/'cross-encoder.safetensors') if encoder else None
+    "The packaged cross-encoder, in the machine's faster format and on its device."
+    import torch
+    encoder, dtype = load_encoder('float32'), fast_dtype()
+    if encoder is None: return None
+    cross = with_weights(encoder, files('immig_research')/'data'/'cross-encoder.safetensors')
+    return replace(cross, model=cross.model.to(device(), getattr(torch, dtype)), head=cross.head.to(device()), identity=f'{cross.identity}-{dtype}')

@@ -132,7 +132,7 @@ def token_batches(
     batch_tokens: int = 2048, # Tokens a batch, about: what the processor's caches hold
     slack: float = .25, # How much shorter a text may be than the longest of its batch, 0-1
 ) -> Iterator[list[int]]: # Numbers of texts, longest first
-    "Which texts are read together."
+    "Texts of like length, read together: none shorter than the longest by more than `slack` of it."
     batch = []
     for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
         longest = lengths[batch[0]] if batch else 0

@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 from .abstain import Decision, decide, nearest_names, newest_text
 from .chunk import cite_run, is_law
 from .clock import check_day
-from .compose import choose, cut, packaged_composer, score_units, units_of
+from .compose import SENTENCES_READ, SENTENCE_WEIGHT, choose, cut, packaged_composer, score_units, units_of
 from .records import BadInput, Document, Prediction, QAPair, Record, append_jsonl, content_hash, heal_jsonl, write_jsonl
-from .retrieve import FOUND, Hit, Index, overlap, search
+from .retrieve import FOUND, PASSAGE_WEIGHT, READ, Hit, Index, overlap, search
 from .taxonomy import OWN
 from .verify import find_words, quote_pieces, verify
 
@@ -165,8 +165,8 @@ def answer(
 ) -> Answer: # With checked citations
     "Answer `question` in the words of the sources that were law `as_of` a day, or say why not."
     if as_of is not None: check_day(as_of)
-    hits = search(index, question, FOUND, as_of, subdomain=subdomain)
-    decision, kept, said = decide(index, question, hits, as_of), [], []
+    read = search(index, question, READ, as_of, subdomain=subdomain)
+    hits, decision, kept, said = read[:FOUND], decide(index, question, read, as_of), [], []
     def say(part): said.append(part); tell(part)
     quoted = quotations_for(index, question, [] if decision.reason in _BARE else hits, as_of, k)
     first = next(quoted, None)
@@ -196,10 +196,11 @@ def as_prediction(
 # %% ../nbs/03b_grounded.ipynb #grounded-all
 def chooser(
     index: Index, # From `retrieve.open_index`
-) -> list[dict]: # Weights of the ranker and of the composer
+) -> list: # Weights of the ranker and of the composer, which models read, and what they weigh
     "What chooses the words for `index`."
     from immig_research.rank import packaged_ranker
-    return [packaged(index.vectors is not None) for packaged in (packaged_ranker, packaged_composer)]
+    weights = [packaged(index.vectors is not None) for packaged in (packaged_ranker, packaged_composer)]
+    return [*weights, *(m.identity for m in (index.asker, index.cross) if m), READ, PASSAGE_WEIGHT, SENTENCES_READ, SENTENCE_WEIGHT]
 
 def answer_all(
     index: Index, # From `retrieve.open_index`

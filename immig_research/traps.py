@@ -20,7 +20,7 @@ import pandas as pd
 from .abstain import KINDS, Evidence, chances, decide, fit_abstainer, missing_names, weigh
 from .facts import extract_facts
 from .records import BadInput, Record, content_hash, read_jsonl, write_jsonl
-from .retrieve import FOUND, Index, search
+from .retrieve import READ, Index, search
 from .taxonomy import classify
 from .written import TRAPS, WrittenRow, read_written
 
@@ -201,7 +201,7 @@ def measure_traps(
     model: dict | None = None, # From `abstain.fit_abstainer`; None for the package's
 ) -> pd.DataFrame: # A row a kind, 'all traps' and 'answerable': n, seen (share not answered as asked), precision for all
     "How many `traps` are seen, and how many answerable `questions` are refused."
-    refused = lambda q: bool(decide(index, q, search(index, q, FOUND), model=model).reason)
+    refused = lambda q: bool(decide(index, q, search(index, q, READ), model=model).reason)
     seen = pd.DataFrame([dict(kind=t.trap, seen=refused(t.question)) for t in traps])
     false = [refused(q) for q in questions]
     rows = [dict(kind=k, n=len(g), seen=g.seen.mean()) for k, g in seen.groupby('kind')]

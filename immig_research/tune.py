@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .compose import UNIT_SIGNS, likeness, unit_features, unit_text, units_of
+from .compose import UNIT_SIGNS, Unit, likeness, unit_features, unit_text, units_of
 from .cross_encoder import Group
 from .embed import Encoder, add_thin, passage_text, thin_weights
 from .passages import terms
 from .rank import FEATURES, VECTORS, features, fit_ranker
 from .records import BadInput, QAPair, read_jsonl, write_atomic
-from .retrieve import Index, all_scores, allowed_on, candidates, overlap, rarity, search, words_alone
+from .retrieve import Hit, Index, all_scores, allowed_on, candidates, overlap, rarity, search, words_alone
 from .store import Reject
 from .written import documents_by_path, resolve_anchor
 
@@ -144,15 +144,16 @@ def tune_retrieval(
     silent = np.array([f.startswith(VECTORS) for f in FEATURES])
     return _fit_both(groups, [(np.where(silent, 0, x), y) for x, y in groups], FEATURES, out)
 
-# %% ../nbs/03f_tune.ipynb #tune-unit
+# %% ../nbs/03f_tune.ipynb #tune-proves
 def proves(
-    hit, # The result that `unit` is of
-    unit, # From `compose.units_of`
+    hit: Hit, # The result that `unit` is of
+    unit: Unit, # From `compose.units_of`
     pair: QAPair, # With its span
-) -> bool:
+) -> bool: # True where the unit answers
     "Whether at least half of `unit` lies in the span of `pair`."
     return hit.doc_id == pair.source_doc_id and overlap(unit.start, unit.end, pair.span_start, pair.span_end) >= .5 * (unit.end - unit.start)
 
+# %% ../nbs/03f_tune.ipynb #tune-unit
 def unit_group(
     index: Index, # From `retrieve.open_index`
     pair: QAPair, # With its span
@@ -189,7 +190,7 @@ def asked_pairs(
     for n, row in enumerate(rows):
         try: doc, start, end, _ = resolve_anchor(row, corpus.documents, by_path)
         except Reject: continue
-        pairs.append(QAPair(f'asked-{n}', row['question'], source_doc_id=doc.doc_id, span_start=start, span_end=end, source_span=doc.text[start:end]))
+        pairs.append(QAPair(f'asked-{split}-{n}', row['question'], source_doc_id=doc.doc_id, span_start=start, span_end=end, source_span=doc.text[start:end]))
     return pairs
 
 # %% ../nbs/03f_tune.ipynb #tune-reading
@@ -200,7 +201,7 @@ def reading_groups(
     k: int = 40, # Passages
     few: int = 8, # Of which sentences are taken
     most: int = 60, # Wrong sentences
-) -> list[Group]: # Of passages, and of sentences; none where `pair` has its span in none of them
+) -> list[Group]: # Of passages, and of sentences; none without a right text, unless `pair` is None
     "What the cross-encoder learns from a question."
     hits, right = search(index, question, k), right_rows(index, pair) if pair else []
     units, said = units_of(index, hits[:few]), lambda row: passage_text(index.passages[row])

@@ -8,6 +8,7 @@ import argparse
 import gzip
 import json
 import random
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def pairs_of(args, generated=True):
 def asker(args):
     index = open_index(args.corpus)
     asked = [(p.question, right_rows(index, p)) for p in pairs_of(args)]
-    print(teach_asker(load_encoder('float32'), index.vectors, asked, DATA/'asker.safetensors'))
+    plain = load_encoder('float32') # Shared: the one that is taught must be another
+    print(teach_asker(replace(plain, model=deepcopy(plain.model)), index.vectors, asked, DATA/'asker.safetensors'))
 
 
 def ranker(args): print(tune_retrieval(open_index(args.corpus), pairs_of(args, generated=False), DATA/'ranker.json'))
@@ -78,8 +80,11 @@ def main():
     parser.add_argument('step', choices=steps)
     parser.add_argument('--corpus', type=Path)
     parser.add_argument('--dataset', type=Path)
-    parser.add_argument('--out', type=Path, required=True)
+    parser.add_argument('--out', type=Path)
     args = parser.parse_args()
+    needs = dict(asker=('corpus', 'dataset'), ranker=('corpus',), groups=('corpus', 'dataset', 'out'), cross=('out',), composer=('corpus',))[args.step]
+    if lost := [f'--{n}' for n in needs if getattr(args, n) is None]: parser.error(f'{args.step} needs {" and ".join(lost)}')
+    if args.out: args.out.mkdir(parents=True, exist_ok=True)
     steps[args.step](args)
 
 
