@@ -12,8 +12,8 @@ packed (best fit) before the clock starts. Its attention is the FlashAttention t
 the packed rows, as `flash-attn` would be: no wheel of that package could be had.
 
 A token counts if it is one of a pair's. `mfu` is 4 N operations a token, N being all weights, over the card's dense
-bfloat16 peak; `mfu_of_what_ran` counts only what was really multiplied: a common head once a batch, the output layer only
-where something is learnt, padding too. `share_of_product` sets the former against a large bfloat16 product on this card.
+bfloat16 peak; `mfu_of_what_ran` counts the products with weights that really ran: a common head once a part, the
+output layer only where something is learnt, padding too; attention and LoRA are left out. `share_of_product` sets the former against a large bfloat16 product on this card.
 """
 import argparse
 import gzip
@@ -89,8 +89,8 @@ def random_model(shape, attention='sdpa'):
 def weights_of(model): return sum(p.numel() for n, p in model.named_parameters() if 'lora_' not in n)
 
 
-def operations(lm, rows, recipe, peft):
-    "Floating-point operations of our pass over `rows`: what is multiplied, forward and backward, LoRA's own left out."
+def operations(lm, rows, recipe, weights):
+    "Floating-point operations of our pass over `rows`: the products with `weights` that run, forward and backward; attention and LoRA left out."
     from immig_research.loop import plan_steps
     from immig_research.rows import common_head, count_rows, micro_batches
     head = lm.get_output_embeddings().weight.numel()
@@ -99,7 +99,7 @@ def operations(lm, rows, recipe, peft):
         for part in micro_batches([rows[i] for i in batch], recipe.micro_tokens):
             n = common_head(part)
             tokens += n + len(part)*(max(len(r['input_ids']) for r in part) - n)
-    return 4*(peft - head)*tokens + 4*head*count_rows(rows)['answer_tokens']
+    return 4*(weights - head)*tokens + 4*head*count_rows(rows)['answer_tokens']
 
 
 def ours(shape, rows):
@@ -115,17 +115,16 @@ def ours(shape, rows):
 
 
 def library(shape, rows):
-    "Our loop over the library's own pass, padded rows, to see what the written-out pass brings."
+    "Our loop over the library's own pass, rows packed under a mask, to see what the written-out pass brings."
     from immig_research import llama
     llama.written_out = lambda model: False
     return ours(shape, rows)
 
 
-def varlen(module, query, key, value, attention_mask, scaling=None, dropout=0.0, cu_seq_lens_q=None, max_length_q=None, **more):
+def varlen(module, query, key, value, attention_mask, *, cu_seq_lens_q, max_length_q, scaling=None, dropout=0.0, **more):
     "Attention inside the bounds of packed rows: the FlashAttention that torch carries, as transformers calls flash-attn."
     import torch
     q, k, v = (t.transpose(1, 2)[0] for t in (query, key, value))
-    if cu_seq_lens_q is None: cu_seq_lens_q, max_length_q = torch.tensor([0, len(q)], dtype=torch.int32, device=q.device), len(q)
     out = torch.ops.aten._flash_attention_forward(q, k, v, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, dropout, True, False, scale=scaling)[0]
     return out[None], None
 
@@ -182,7 +181,7 @@ def child(args):
         done = work()
         if gpu: torch.cuda.synchronize()
         done['seconds'] = time.perf_counter() - start
-        if gpu: done['peak_mb'] = torch.cuda.max_memory_allocated()/2**20; torch.cuda.empty_cache()
+        if gpu: done['peak_mb'] = torch.cuda.max_memory_allocated()/1e6; torch.cuda.empty_cache()
         return done
     print(json.dumps(dict(about, **count_rows(rows), gpu=torch.cuda.get_device_name() if gpu else 'none')), file=said, flush=True)
     for _ in sys.stdin: print(json.dumps(turn()), file=said, flush=True)
@@ -258,7 +257,7 @@ def main():
     ap.add_argument('--child')
     ap.add_argument('--encode', type=Path)
     ap.add_argument('--rows', type=Path)
-    ap.add_argument('--pairs', type=int, default=1600)
+    ap.add_argument('--pairs', type=int, default=1280)
     ap.add_argument('--repeats', type=int, default=3)
     ap.add_argument('--shape', choices=SHAPES, default='llama-3b')
     ap.add_argument('--systems', default='product,ours,trl-packed-liger,trl-packed-liger-10k')

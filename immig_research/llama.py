@@ -190,7 +190,7 @@ def attend_gpu(
     k, # (rows, keys, key heads, size); queries are the last ones of the keys
     v, # Likewise
 ): # (rows*queries, width)
-    "As `attend`, by the fused kernel that torch has for the device."
+    "As `attend`, by torch's own attention: FlashAttention in bfloat16, a mask and plain products in float32."
     from torch.nn.attention.bias import causal_lower_right
     from torch.nn.functional import scaled_dot_product_attention
     rows, queries = q.shape[:2]

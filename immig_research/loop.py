@@ -6,7 +6,8 @@
 __all__ = ['CHECKPOINT_S', 'add_lora', 'learnt', 'rate_at', 'processes', 'sum_processes', 'wait_for_all', 'evaluate_together',
            'make_optimizer', 'seed_step', 'plan_steps', 'checkpoints', 'tensor_sha256', 'save_checkpoint',
            'try_checkpoint', 'read_checkpoint', 'load_checkpoint', 'out_of_memory', 'gradients', 'fitting_gradients',
-           'free_memory', 'train_step', 'expected_seconds', 'eval_steps', 'learn_step', 'take_in', 'reads_late', 'fit']
+           'free_memory', 'train_step', 'expected_seconds', 'eval_steps', 'learn_step', 'read_loss', 'reads_late',
+           'fit']
 
 # %% ../nbs/02h_loop.ipynb #loop-imports
 import hashlib
@@ -38,6 +39,7 @@ def add_lora(
     from peft import LoraConfig, get_peft_model
     names = {n.rsplit('.', 1)[-1] for n, _ in model.named_modules()}
     missing = [t for t in recipe.target_modules if t not in names]
+    if 'lm_head' in recipe.target_modules: raise BadInput('target_modules names lm_head, which is used without an adapter: leave it out, and name layers of the blocks such as q_proj')
     if missing: raise BadInput(f'the model has no layers named {", ".join(missing)}: set target_modules')
     for layer in model.modules():
         if hasattr(layer, 'support_avx512bf16_for_cpu'): layer.support_avx512bf16_for_cpu = False # Else an evaluation packs 4-bit weights for a kernel without gradients
@@ -243,7 +245,7 @@ def gradients(
 
 # %% ../nbs/02h_loop.ipynb #loop-fitting
 def fitting_gradients(
-    model, # With its adapter, in training mode
+    model, # With its adapter, in training mode; its gradients are empty at the start
     rows:list[dict], # As for `gradients`
     tokens:int, # Likewise
     micro_tokens:int, # Likewise, to begin with
@@ -282,12 +284,12 @@ def train_step(
     if not bare(model).training: model.train()
     (number, count), counts, weights = processes(), count_rows(rows), optimizer.param_groups[0]['params']
     share = sorted(rows, key=lambda r: len(r['input_ids']))[number::count]
+    optimizer.zero_grad() # An interrupted step may have left some
     loss, micro_tokens = fitting_gradients(model, share, counts['answer_tokens'], recipe.micro_tokens, recipe.packing)
     for p in weights: p.grad = torch.zeros_like(p) if p.grad is None else p.grad
     sum_processes([loss, *(p.grad for p in weights)])
     torch.nn.utils.clip_grad_norm_(weights, recipe.max_grad_norm)
     optimizer.step()
-    optimizer.zero_grad()
     return dict(loss=loss, **counts), micro_tokens
 
 # %% ../nbs/02h_loop.ipynb #loop-expect
@@ -333,7 +335,7 @@ def learn_step(
     return dict(step=step, lr=round(lr, 10), **done), micro_tokens
 
 # %% ../nbs/02h_loop.ipynb #loop-take-in
-def take_in(
+def read_loss(
     row:dict, # As `learn_step` gives it, its loss a tensor
     state:dict, # As `fit` keeps it: `curve` and `evals` are used; the row is put on the curve
     recipe:TrainRecipe, # Named where training stops
@@ -350,8 +352,8 @@ def take_in(
 def reads_late(
     model, # With its adapter
 ) -> bool: # Whether losses are read a step late
-    "Does the device of `model` work behind the program?"
-    return bare(model).device.type != 'cpu'
+    "Does the device of `model` work behind the program, which is alone?"
+    return bare(model).device.type != 'cpu' and processes()[1] == 1 # Several processes stop at the same step
 
 # %% ../nbs/02h_loop.ipynb #loop-fit
 CHECKPOINT_S = 60.0 # Seconds between checkpoints; they cost a moment and change nothing in the result
@@ -363,7 +365,7 @@ def fit(
     folder:Path, # For checkpoints
     *,
     evaluate:Callable=lambda: {}, # Called at each evaluation; its dict is kept
-    on_step:Callable=lambda row: None, # Called with each row of the curve
+    on_step:Callable=lambda row: None, # Called with each row of the curve, on a GPU up to a step late
 ) -> dict: # `curve`: a row a step (step, epoch, lr, loss, pairs, tokens, answer_tokens); `evals`: a row an evaluation (step, and what it said); `begun`: steps that had been done before
     "Train `model` on `rows` as `recipe` says, going on from the checkpoints in `folder`."
     plan, first, saved, waiting = plan_steps(rows, recipe), processes()[0] == 0, time.monotonic(), []
@@ -381,7 +383,7 @@ def fit(
         state['step'] = step + 1
         keep = first and (state['step'] == len(plan) or time.monotonic() - saved >= CHECKPOINT_S)
         behind = int(reads_late(model) and not keep and state['step'] not in due)
-        read = [take_in(waiting.pop(0), state, recipe) for _ in range(len(waiting) - behind)]
+        read = [read_loss(waiting.pop(0), state, recipe) for _ in range(len(waiting) - behind)]
         if state['step'] in due: state['evals'].append(dict(step=state['step'], **evaluate()))
         if keep:
             try_checkpoint(folder, model, optimizer, state)
