@@ -1,0 +1,45 @@
+"The page of `immig serve`, asked in a browser."
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_report import browser
+
+from immig_research.sources import collect
+from immig_research.store import sample_store
+
+
+@pytest.fixture
+def served(tmp_path):
+    "The address at which the sample corpus is served."
+    collect(sample_store(), tmp_path/'corpus')
+    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+    code = 'import sys; from immig_research.cli import main; sys.exit(main(sys.argv[1:]))'
+    run = subprocess.Popen([sys.executable, '-c', code, 'serve', '--corpus', str(tmp_path/'corpus'), '--words-only', '--port', str(port)],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    until = time.monotonic() + 120
+    while socket.socket().connect_ex(('127.0.0.1', port)):
+        assert run.poll() is None and time.monotonic() < until, run.stderr.read()[-2000:]
+        time.sleep(0.2)
+    yield f'http://127.0.0.1:{port}/'
+    run.terminate(); run.wait()
+
+
+@pytest.mark.slow
+def test_a_reader_can_ask_by_keyboard_and_see_the_cited_words(served, tmp_path):
+    chromium, modules = browser()
+    script = Path(__file__).parent/'browser'/'serve.mjs'
+    run = subprocess.run(['node', script, chromium, served, tmp_path], capture_output=True, text=True, timeout=240, env={**os.environ, 'NODE_PATH': modules})
+    assert run.returncode == 0, run.stderr[-2000:]
+    log = json.loads(run.stdout)
+    assert (log['errors'], log['elsewhere']) == ([], []) # Nothing runs that came from outside, nothing is asked elsewhere
+    assert log['focus'] == 'question' and log['kept'].endswith('for asylum?') and log['markup'] == [True, True]
+    assert log['heading'] == 'What the sources say' and log['quotations'] >= 1 and log['notice']
+    assert log['marked'] > 20 and log['visible']
+    assert log['refused'] == 'Not answered' and '2030-13-40' in log['alert']
+    assert max(log['overflow'].values()) <= 0, log['overflow']
