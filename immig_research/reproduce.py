@@ -150,17 +150,20 @@ _ABOUT = {
     'quickstart': ('The quickstart on the packaged sample', 'What `immig run` gives. So few pairs show that the line holds, not that tuning helps.'),
     'epoch': ('Training once over all pairs', 'The loss of held-out answers while the embedded model is tuned on every pair of the real store.'),
     'grounded-training': ('Training with sources before the question', 'The adapter that comes with the package: it learns to answer from numbered passages.'),
+    'grounded': ('What sources and tuning add', 'The embedded model alone, tuned, over sources and taught to answer from sources, beside quotations alone.'),
     'sweep': ('Three learning rates', 'The same pairs and steps at each rate; loss and perplexity are of held-out answers.'),
     'collect': ('Reading the real store', 'What `immig sources collect` made of each source. Coverage is the share of the words of a file that a reader kept.'),
     'abstain': ('Which questions are refused', '`seen` is the share that was flagged: high is good for traps (questions that must be refused) and low for `answerable`. '
                 'No question of a row taught the detector that judged it.'),
     'answers': ('What `immig ask` answers', 'Questions of the written set: how often an answer cites and quotes the span that proves it, which traps were seen, and what readers gave (0 to 3).'),
     'dataset': ('Building a dataset at three sizes', 'Speed and memory of each step, and the share of falsified answers that grounding caught.'),
+    'infer': ('Answers a second', 'The embedded model on the same prompts. `same_text` is the share of prompts at which an engine writes what transformers writes in float32: only ours-scored keeps it.'),
     'judge': ('Judging under load and kills', '`whole` runs through, `killed` is stopped again and again and goes on. A cell is lost if it has no score in the end, a call doubled if it was paid twice.'),
     'llm': ('Calls of a language model that misbehaves', 'A stand-in limits its rate and fails now and then. A call is lost if it has no reply in the end, doubled if it was answered twice.'),
     'readings': ('What fresh readers said of generated pairs', 'The share of random pairs that were accepted, by round and by rule.'),
     'recall': ('Is the source of a question found?', 'The share of questions whose document, paragraph or words stand among the first 1, 5 or 20 results; the last row of a part is what the package does.'),
     'sources': ('Reading files', 'Readers of the package against general text extractors on the same files; those give plain text, ours paragraphs with citations too.'),
+    'train-gpu': ('Training speed on a GPU', 'A model in the shape of Llama 3.2 3B with random weights, real pairs, LoRA, against the settings of TRL that were fastest.'),
     'train': ('Training speed', 'LoRA on the same pairs. `gemm` is what the machine gives in one large matrix product, and a share of it says how well it is used.'),
 }
 
