@@ -18,7 +18,7 @@ import numpy as np
 
 from .chunk import is_law, place_of
 from .cross_encoder import read_best
-from .embed import encode
+from .embed import encode, under_headings
 from .passages import law_words, terms
 from .rank import coverage, score_candidates
 from .records import BadInput, Document
@@ -84,7 +84,7 @@ def unit_text(
     unit: Unit, # From `units_of`
 ) -> str: # Title, context and text
     "The words that stand for `unit` where a model reads it."
-    return f'{hit.title}. {" ".join(hit.context.split()[-40:])}. {" ".join(unit.text.split())}'
+    return under_headings(hit.title, hit.context, ' '.join(unit.text.split()))
 
 # %% ../nbs/03i_compose.ipynb #compose-asks
 _ASKS = dict( # A sort of answer: how it is asked for, and what such an answer has

@@ -157,12 +157,12 @@ def _all_tokens(tokenizer, groups):
     return dict(zip(questions, token_ids(tokenizer, questions, QUESTION_TOKENS))), dict(zip(texts, token_ids(tokenizer, texts, PASSAGE_TOKENS)))
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-batch-loss
-def _batch_loss(cross, tokens, groups, drawn):
-    "Mean loss of `groups` over the texts that were `drawn` of each"
+def _batch_loss(cross, tokens, groups, texts):
+    "Mean loss of `groups` over the `texts` that were drawn of each"
     import torch
-    pairs = [joined(cross.tokenizer, tokens[0][g.question], tokens[1][t]) for g, some in zip(groups, drawn) for t in some]
+    pairs = [joined(cross.tokenizer, tokens[0][g.question], tokens[1][t]) for g, some in zip(groups, texts) for t in some]
     with torch.autocast(device().split(':')[0], torch.bfloat16, enabled=device() != 'cpu'): logits = pair_logits(cross, pairs)
-    return sum(group_loss(part, bool(g.right)) for part, g in zip(logits.split([len(some) for some in drawn]), groups)) / len(groups)
+    return sum(group_loss(part, bool(g.right)) for part, g in zip(logits.split([len(some) for some in texts]), groups)) / len(groups)
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-teach
 def _rate(rate, step, steps): return rate * min(1, (step + 1) / 40) * max(.02, 1 - step / steps)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
-           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'passage_text', 'VectorFile',
-           'vectors_of']
+           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'under_headings', 'passage_text',
+           'VectorFile', 'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
@@ -162,6 +162,14 @@ def encode(
     return out
 
 # %% ../nbs/03d_embed.ipynb #embed-text
+def under_headings(
+    title: str, # Of the document
+    context: str, # What stands over the text; its last 40 words are taken
+    text: str, # Of a passage or a sentence
+) -> str: # The three, one after another
+    "`text` with what it stands under, as a model reads it."
+    return f'{title}. {" ".join(context.split()[-40:])}. {text}'
+
 def passage_text(
     passage: Passage, # From `passages.passages_of`
 ) -> str: # Title, context and text
@@ -169,7 +177,7 @@ def passage_text(
     text = passage.text
     if passage.source_type == 'statistics' and passage.table:
         text = ' '.join(re.sub(r'[\d,.%$|()-]+', ' ', text).split()[:40])
-    return f'{passage.title}. {" ".join(passage.context.split()[-40:])}. {text}'
+    return under_headings(passage.title, passage.context, text)
 
 # %% ../nbs/03d_embed.ipynb #embed-file
 def _whole_rows(rows, names, dim):

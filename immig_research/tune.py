@@ -11,6 +11,7 @@ import json
 import random
 import re
 from collections import defaultdict
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -175,6 +176,7 @@ def tune_composer(
 ) -> dict: # questions, and the loss of both models
     "Fit both models of `compose` on `pairs` and write them to `out`."
     if not pairs: raise BadInput('no pairs to learn from: give the training part of a written set')
+    index = replace(index, cross=None) # It has learnt from these pairs, so what it brings in here would flatter it
     groups = [[unit_group(i, p) for p in tqdm(pairs, desc='sentences', unit='question', disable=None)] for i in (index, words_alone(index))]
     return _fit_both(*groups, UNIT_SIGNS, out)
 

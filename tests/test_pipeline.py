@@ -199,7 +199,6 @@ def test_paths_are_not_written_outside_the_run_folder(tmp_path, monkeypatch, cap
 
 
 def test_a_reader_that_has_enough_ends_the_command_quietly():
-    code = 'import sys; from immig_research.cli import main; sys.exit(main(["doctor", "--json"]))'
-    run = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = subprocess.Popen([sys.executable, '-m', 'immig_research.cli', 'doctor', '--json'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     run.stdout.close() # As `head` does
     assert (run.stderr.read(), run.wait()) == (b'', 0)

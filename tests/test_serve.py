@@ -19,11 +19,12 @@ def served(tmp_path):
     "The address at which the sample corpus is served."
     collect(sample_store(), tmp_path/'corpus')
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    code = 'import sys; from immig_research.cli import main; sys.exit(main(sys.argv[1:]))'
-    run = subprocess.Popen([sys.executable, '-c', code, 'serve', '--corpus', str(tmp_path/'corpus'), '--words-only', '--port', str(port)],
+    run = subprocess.Popen([sys.executable, '-m', 'immig_research.cli', 'serve', '--corpus', str(tmp_path/'corpus'), '--words-only', '--port', str(port)],
                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     until = time.monotonic() + 120
-    while socket.socket().connect_ex(('127.0.0.1', port)):
+    while True:
+        with socket.socket() as s:
+            if s.connect_ex(('127.0.0.1', port)) == 0: break
         assert run.poll() is None and time.monotonic() < until, run.stderr.read()[-2000:]
         time.sleep(0.2)
     yield f'http://127.0.0.1:{port}/'
