@@ -83,6 +83,31 @@ def test_the_tutorial_works_as_written(tmp_path):
     assert (tmp_path/'run'/'report.html').is_file() and (tmp_path/'hub'/'croissant.json').is_file() and (tmp_path/'review').is_dir()
 
 
+def test_signatures_on_the_site_show_fields_with_their_comments(monkeypatch):
+    "Also of a class that nbdev made by running a cell, whose source is in no file that `inspect` knows; no line is wider than the page."
+    from dataclasses import dataclass
+
+    from fastcore import docments
+    for name in ('get_dataclass_source', '_fmt_sig'): monkeypatch.setattr(docments, name, getattr(docments, name))
+    monkeypatch.setattr(docments.DocmentText, '__str__', docments.DocmentText.__str__)
+    monkeypatch.syspath_prepend(ROOT/'tools')
+    import build_docs
+    build_docs.widen_signatures()
+    @dataclass
+    class Grid:
+        "Another class of the same name."
+        edges: list
+    from immig_research.pdf import Grid as packaged
+    from immig_research.verify import Verdict, verify
+    monkeypatch.setattr(Verdict, '__module__', '__main__')
+    shown = str(docments.DocmentText(Verdict, docstring=False)).splitlines()
+    assert shown[0] == 'class Verdict(' and shown[-1] == ')'
+    assert '    verdict:str, # One of VERDICTS' in shown and '    text:str,' in shown and '    found_in:str=\'\', # MISATTRIBUTED: the provision that the words stand in' in shown
+    assert build_docs.dataclass_source(Grid) == '' != build_docs.dataclass_source(packaged)
+    lines = [*shown, *str(docments.DocmentText(verify, docstring=False)).splitlines()]
+    assert max(map(len, lines)) <= build_docs.PAGE_WIDTH and any(line.startswith('def verify(') for line in lines)
+
+
 @pytest.mark.slow
 def test_every_page_of_the_docs_can_be_read_in_a_browser(tmp_path):
     "No page is wider than its window, loads anything from outside, or has a picture that is missing or has no words."

@@ -6,16 +6,19 @@ that it needs no Quarto; `nbdev_docs` renders the same folder where Quarto is in
 missing, when an internal link leads nowhere, when a picture has no words for those who cannot see it, or when nbdev warns of a cell that mixes imports and code.
 """
 import argparse
+import ast
 import html
 import json
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from html.parser import HTMLParser
 from pathlib import Path
 
 import yaml
+from fastcore import docments
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.quarto import proc_nbs, refresh_quarto_yml
@@ -130,11 +133,55 @@ def drop_numbers(cache):
     (cache/'sidebar.yml').write_text(yaml.safe_dump({'website': {'sidebar': {'contents': sidebar()}}}, sort_keys=False), encoding='utf-8')
 
 
+PAGE_WIDTH = 80 # Characters in a line of code on the site
+
+
+def dataclass_source(cls):
+    "The source of a dataclass that nbdev made by running a notebook's cell, which is in no file that `inspect` knows: its twin in the package."
+    for module in sorted(get_config().lib_path.glob('*.py')):
+        source = module.read_text(encoding='utf-8')
+        for node in ast.parse(source).body:
+            if not isinstance(node, ast.ClassDef) or node.name != cls.__name__: continue
+            if [f.target.id for f in node.body if isinstance(f, ast.AnnAssign)] == list(cls.__annotations__):
+                return '\n'.join(source.splitlines()[node.lineno - 1:node.end_lineno])
+    return ''
+
+
+def commented(code, comment, indent=''):
+    "Lines of `code` with `comment` behind it, cut to the width of the page; the comment goes on below where it began."
+    if not comment: return [indent + code]
+    room = PAGE_WIDTH - len(indent + code) - 3
+    if room < 20 and len(comment) > room:
+        return [indent + code, *(f'{indent}    # {line}' for line in textwrap.wrap(comment, PAGE_WIDTH - len(indent) - 6))]
+    first, *more = textwrap.wrap(comment, room) if len(comment) > room else [comment]
+    return [f'{indent}{code} # {first}', *(' ' * len(indent + code) + f' # {line}' for line in more)]
+
+
+def signature(name, params, ret_str, maxline, prefix='def'):
+    "A signature with one parameter or field a line where they have comments."
+    code, _, comment = ret_str.partition(' # ')
+    if any(doc for _, doc in params):
+        lines = [line for text, doc in params for line in commented(f'{text},', ' '.join((doc or '').split()), '    ')]
+    else: lines = textwrap.wrap(', '.join(text for text, _ in params), PAGE_WIDTH, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
+    if lines: return '\n'.join([f'{prefix} {name}(', *lines, *commented(code, comment)])
+    return '\n'.join(commented(f'{prefix} {name}({code}', comment))
+
+
+def widen_signatures():
+    "Let nbdev show dataclasses as such, with the comments on their fields, and cut signatures to the page."
+    text_of = docments.DocmentText.__str__
+    def shown(self):
+        if not docments.isdataclass(self.obj): return text_of(self)
+        return re.sub(r'^def ', 'class ', re.sub(r'\)->None:$', ')', text_of(self)))
+    docments.get_dataclass_source, docments._fmt_sig, docments.DocmentText.__str__ = dataclass_source, signature, shown
+
+
 def site():
     "Render the site and check that every notebook has its page."
     cfg = get_config()
     refresh_quarto_yml()
     shutil.rmtree(root/'_proc', ignore_errors=True)
+    widen_signatures()
     cache = proc_nbs(cfg.nbs_path, n_workers=0, force=True)
     shutil.copytree(root/'nbs'/'images', cache/'images', dirs_exist_ok=True)  # nbdev leaves out what is older than its cache
     mend_pages(cache)
