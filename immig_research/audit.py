@@ -114,7 +114,7 @@ def dead_citation(
 
 # %% ../nbs/04c_audit.ipynb #audit-deny
 _TURNS = [(re.compile(pattern), new) for pattern, new in (
-    (r'\bcannot\b', 'can'), (r'\b(must|may|can|shall|should|is|are|was|were|does|do|has|have) not\b', r'\1'), (r'\bneed not\b', 'must'),
+    (r"\bcan(?:not|['’]t)\b", 'can'), (r'\b(must|may|can|shall|should|is|are|was|were|does|do|has|have) not\b', r'\1'), (r'\bneed not\b', 'must'),
     (r'\bmust\b', 'need not'), (r'\b(may|can|shall|should|is|are|was|were)\b', r'\1 not'), (r'\b(has|have) to\b', r'\1 not to'))]
 
 def turned(
@@ -154,7 +154,7 @@ def other_answer(
 
 # %% ../nbs/04c_audit.ipynb #audit-retold
 _RETOLD = [(re.compile(pattern, re.I), new) for pattern, new in (
-    (r'\bmust not\b', 'is not allowed to'), (r'\bmay not\b', 'cannot'), (r'\bmust\b', 'has to'), (r'\bUnited States\b', 'U.S.'),
+    (r'\bmust not\b', 'is not allowed to'), (r'\bmay not\b', 'cannot'), (r'\bmust\b', 'has to'), (r'\bUnited States\b\.?', 'U.S.'),
     (r'\bwithin\b', 'no later than'), (r'\bat least\b', 'no less than'), (r'\bbecause\b', 'since'), (r'\bobtain\b', 'get'))]
 _IN_WORDS = {'1': 'one', '2': 'two', '3': 'three', '5': 'five', '6': 'six', '7': 'seven', '10': 'ten', '12': 'twelve', '30': 'thirty',
              '60': 'sixty', '90': 'ninety'}

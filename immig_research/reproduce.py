@@ -137,11 +137,27 @@ def _as_rows(value):
     if isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()): return [dict(name=k, **v) for k, v in value.items()]
     return value if isinstance(value, list) and value and all(isinstance(v, dict) for v in value) else None
 
+def _column(name):
+    "The column that shows the field `name`, and its depth: found_5 is found at 5; low and high are one range."
+    stem, _, depth = name.rpartition('_')
+    if name in ('low', 'high'): return 'range', ''
+    return (stem, depth) if stem and depth.isdigit() else (name, '')
+
+def _narrow(row):
+    "The cells of `row`, those of one column joined; a range without width is left out."
+    cells = {}
+    for name, value in row.items():
+        column, depth = _column(name)
+        cells.setdefault(column, []).append((depth, _show(value).replace('_', ' ') if name == 'metric' else _show(value)))
+    title = lambda column, found: ' '.join([column.replace('_', ' '), ' / '.join(d for d, _ in found if d)]).strip()
+    joined = lambda column, shown: ' / '.join(shown) if column != 'range' else ' to '.join(shown) if len(set(shown)) > 1 else '–'
+    return {title(column, found): joined(column, [s for _, s in found]) for column, found in cells.items()}
+
 def _rows_table(rows):
-    "A table with the columns of all `rows`; one that is empty throughout is left out, and so is `why`, which the whole tells in sum."
+    "A table with the columns of all `rows`, narrow enough for a page; one that is empty throughout is left out, and so is `why`, which the whole tells in sum."
     names = [n for n in dict.fromkeys(k for r in rows for k in r) if any(r.get(n) is not None for r in rows) and n != 'why']
-    frame = pd.DataFrame([{n.replace('_', ' '): _show(r.get(n)) for n in names} for r in rows])
-    table = frame.to_markdown(index=False, disable_numparse=True)
+    frame = pd.DataFrame([_narrow({n: r.get(n) for n in names}) for r in rows])
+    table = frame.loc[:, (frame != '–').any()].to_markdown(index=False, disable_numparse=True)
     return table if len(rows) <= 24 else f'<details><summary>{len(rows)} rows</summary>\n\n{table}\n\n</details>'
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-about
@@ -157,7 +173,7 @@ _ABOUT = {
                 'No question of a row taught the detector that judged it.'),
     'answers': ('What `immig ask` answers', 'Questions of the written set: how often an answer cites and quotes the span that proves it, which traps were seen, and what readers gave (0 to 3).'),
     'dataset': ('Building a dataset at three sizes', 'Speed and memory of each step, and the share of falsified answers that grounding caught.'),
-    'infer': ('Answers a second', 'The embedded model on the same prompts. `same_text` is the share of prompts at which an engine writes what transformers writes in float32: only ours-scored keeps it.'),
+    'infer': ('Answers a second', 'The embedded model on the same prompts. “same text” is the share of prompts at which an engine writes what transformers writes in float32: only ours-scored keeps it.'),
     'judge': ('Judging under load and kills', '`whole` runs through, `killed` is stopped again and again and goes on. A cell is lost if it has no score in the end, a call doubled if it was paid twice.'),
     'llm': ('Calls of a language model that misbehaves', 'A stand-in limits its rate and fails now and then. A call is lost if it has no reply in the end, doubled if it was answered twice.'),
     'readings': ('What fresh readers said of generated pairs', 'The share of random pairs that were accepted, by round and by rule.'),

@@ -108,6 +108,15 @@ def test_signatures_on_the_site_show_fields_with_their_comments(monkeypatch):
     assert max(map(len, lines)) <= build_docs.PAGE_WIDTH and any(line.startswith('def verify(') for line in lines)
 
 
+def test_types_on_the_site_go_by_their_own_names(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT/'tools')
+    from build_docs import short_types
+    assert short_types('new:dict[str, immig_research.records.Document] | collections.abc.Iterable[__main__.Version]') == 'new:dict[str, Document] | Iterable[Version]'
+    assert short_types('clock:Clock=<immig_research.polite.Clock object at 0x7fb57fa7e390>') == 'clock:Clock=Clock()'
+    assert short_types("action:str <What to do>='build'") == "action:str='build'"
+    assert short_types("out:str | pathlib.Path | None=None") == 'out:str | Path | None=None' and short_types('a:list=<factory>') == 'a:list=<factory>'
+
+
 @pytest.mark.slow
 def test_every_page_of_the_docs_can_be_read_in_a_browser(tmp_path):
     "No page is wider than its window, loads anything from outside, or has a picture that is missing or has no words."

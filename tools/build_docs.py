@@ -96,10 +96,10 @@ def sidebar():
 
 
 def linked(text, there):
-    "`text` with the names of notebooks that are `there`, in backticks, as links to their pages; code blocks and links stay."
+    "`text` with the names of notebooks and pages that are `there`, in backticks, as links to their pages; code blocks and links stay."
     parts = re.split(r'(^```.*?^```$|\[[^\]]*\]\([^)]*\))', text, flags=re.S | re.M)
     name = lambda m: f'[`{m[1]}`]({plain(m[1])}.html)' if m[1] in there else m[0]
-    return ''.join(p if k % 2 else re.sub(r'`(\d\d[a-z]?_\w+)`', name, p) for k, p in enumerate(parts))
+    return ''.join(p if k % 2 else re.sub(r'`(?:nbs/)?(\d\d[a-z]?_\w+|\w+(?=\.qmd))(?:\.qmd)?`', name, p) for k, p in enumerate(parts))
 
 
 def described(text):
@@ -117,7 +117,7 @@ def with_words(output):
 
 def mend_pages(cache):
     "In the pages of `cache`, make the names of notebooks links and give pictures their words."
-    there = {p.stem for p in (root/'nbs').glob('[0-9]*.ipynb')}
+    there = {p.stem for p in (*(root/'nbs').glob('[0-9]*.ipynb'), *(root/'nbs').glob('*.qmd'))}
     for page in cache.glob('*.qmd'): page.write_text(described(linked(page.read_text(encoding='utf-8'), there)), encoding='utf-8')
     for page in cache.glob('*.ipynb'):
         book = json.loads(page.read_text(encoding='utf-8'))
@@ -157,9 +157,17 @@ def commented(code, comment, indent=''):
     return [f'{indent}{code} # {first}', *(' ' * len(indent + code) + f' # {line}' for line in more)]
 
 
+def short_types(code):
+    "`code` of a signature with classes by their own names, without the modules they are in, their addresses and what fastcore says of a choice."
+    code = re.sub(r'(?<![\w.])(?:__main__|immig_research\.\w+|collections\.abc|pathlib|numpy)\.(?=\w)', '', code)
+    code = re.sub(r'<(\w+) object at 0x[0-9a-f]+>', r'\1()', re.sub(r'<[\w.]+\.(?=\w+ object at 0x)', '<', code))
+    return re.sub(r'(:str) <[^>]*>', r'\1', code)
+
+
 def signature(name, params, ret_str, maxline, prefix='def'):
     "A signature with one parameter or field a line where they have comments."
     code, _, comment = ret_str.partition(' # ')
+    code, params = short_types(code), [(short_types(text), doc) for text, doc in params]
     if any(doc for _, doc in params):
         lines = [line for text, doc in params for line in commented(f'{text},', ' '.join((doc or '').split()), '    ')]
     else: lines = textwrap.wrap(', '.join(text for text, _ in params), PAGE_WIDTH, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
