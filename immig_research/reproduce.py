@@ -177,7 +177,7 @@ _ABOUT = {
     'judge': ('Judging under load and kills', '`whole` runs through, `killed` is stopped again and again and goes on. A cell is lost if it has no score in the end, a call doubled if it was paid twice.'),
     'llm': ('Calls of a language model that misbehaves', 'A stand-in limits its rate and fails now and then. A call is lost if it has no reply in the end, doubled if it was answered twice.'),
     'readings': ('What fresh readers said of generated pairs', 'The share of random pairs that were accepted, by round and by rule.'),
-    'recall': ('Is the source of a question found?', 'The share of questions whose document, paragraph or words stand among the first 1, 5 or 20 results; the last row of a part is what the package does.'),
+    'recall': ('Is the source of a question found?', 'The share of questions whose document, paragraph or words stand among the first 1, 5 or 20 results; MRR is the mean reciprocal rank of the right paragraph, and of the right document. The last row of a part is what the package does.'),
     'sources': ('Reading files', 'Readers of the package against general text extractors on the same files; those give plain text, ours paragraphs with citations too.'),
     'train-gpu': ('Training speed on a GPU', 'A model in the shape of Llama 3.2 3B with random weights, real pairs, LoRA, against the settings of TRL that were fastest.'),
     'train': ('Training speed', 'LoRA on the same pairs. `gemm` is what the machine gives in one large matrix product, and a share of it says how well it is used.'),
