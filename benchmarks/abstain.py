@@ -1,56 +1,72 @@
 """Teach when to abstain, and measure it on questions that taught nothing.
 
 `python benchmarks/abstain.py --corpus CORPUS` writes immig_research/data/abstainer.json (with vectors, and for words alone) and
-benchmarks/results/abstain.json: a cross-validated table (a voice is never on both sides), and the development part of the written set.
-`--test` adds the questions that were kept back, of the new ones and of the written set.
+benchmarks/results/abstain.json: what is seen of the questions set apart and of the development part of the written set, which chose
+the weight of what `answerability` reads and the threshold. `--test` adds the questions that chose nothing.
 """
 import argparse
 import json
+import random
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 from bench import commit, machine, versions
+from tqdm import tqdm
 
+import immig_research
 from immig_research.abstain import weigh
-from immig_research.retrieve import FOUND, open_index, search
-from immig_research.traps import measure_traps, read_taught, teach_abstainer
-from immig_research.written import TRAPS
+from immig_research.records import read_jsonl
+from immig_research.retrieve import READ, open_index, search
+from immig_research.traps import Taught, measure_traps, read_taught, teach_abstainer
 
+PLAIN, PAIRS = 1500, 400 # Of the answerable questions in people's words, and of the pairs, that teach the weights: with all pairs they lose sight of other traps
 ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(immig_research.__file__).parent/'data'
 
 
-def crossed_table(evidence, crossed, rows, threshold):
-    "Shares seen by kind and source, by rule or at `threshold` by weights that never saw the voice"
-    table, ruled = [], [any(e.signs[n] for n in ('not_found', 'late_year_apart', 'markup')) for e in evidence]
-    for part in ('written', 'new'):
-        for kind in (*TRAPS, 'all traps', 'answerable'):
-            mine = [rule or 1 - p[0] > threshold for rule, p, r in zip(ruled, crossed, rows) if (r.voice.startswith('written') == (part == 'written'))
-                and (r.trap == kind or kind == 'all traps' and r.trap or kind == 'answerable' and not r.trap)]
-            table.append(dict(part=f'{part}, cross-validated', kind=kind, n=len(mine), seen=round(float(np.mean(mine)), 3)))
-    return table
+def asked(split):
+    "Questions in people's words that can be answered"
+    return [Taught(r['question'], '', 'asked', r['split']) for r in read_jsonl(DATA/'asked.jsonl') if r['split'] == split]
+
+
+def sort_of(row):
+    "What the question is of"
+    return next((sort for sort in ('written', 'premises', 'asked') if row.voice.startswith(sort)), 'voices')
+
+
+def teaching():
+    "The questions that teach the weights"
+    rows, some = read_taught(), random.Random(0)
+    pairs = [r for r in rows if sort_of(r) == 'premises']
+    return [r for r in rows if sort_of(r) != 'premises'] + some.sample(pairs, PAIRS) + random.Random(4).sample(asked('train'), PLAIN)
+
+
+def parts(test):
+    "Name of a part -> its questions"
+    for split in ('dev', 'apart', *['test'] * test):
+        rows = read_taught([split]) + (asked('dev') if split == 'dev' else [])
+        for sort in ('written', 'voices', 'premises', 'asked'):
+            if mine := [r for r in rows if sort_of(r) == sort]: yield f'{sort}, {split}', mine
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--corpus', required=True)
-    parser.add_argument('--test', action='store_true', help='also ask the questions that were kept back')
+    parser.add_argument('--test', action='store_true', help='also ask the questions that chose nothing')
     args = parser.parse_args()
-    rows, models, tables = read_taught(), {}, []
+    rows, apart, models, tables = teaching(), read_taught(['dev', 'apart']) + asked('dev'), {}, []
     for name in ('words_alone', 'with_vectors'):
         index = replace(open_index(args.corpus, vectors=name == 'with_vectors'), cross=None) # It changes no sign
-        evidence = [weigh(index, r.question, search(index, r.question, FOUND)) for r in rows]
-        models[name], crossed = teach_abstainer(evidence, rows)
-        tables += [dict(weights=name, **row) for row in crossed_table(evidence, crossed, rows, models[name]['threshold'])]
-        for part, written in [('dev', True)] + [('test', False), ('test', True)] * args.test:
-            asked = [r for r in read_taught([part], written) if r.voice.startswith('written') == written]
-            found = measure_traps(index, [r for r in asked if r.trap], [r.question for r in asked if not r.trap], models[name])
-            tables += [dict(weights=name, part=f'{"written" if written else "new"}, {part}', **row) for row in found[['kind', 'n', 'seen']].to_dict('records')]
+        evidence, others = ([weigh(index, r.question, search(index, r.question, READ)) for r in tqdm(some, desc=name, disable=None)] for some in (rows, apart))
+        models[name] = teach_abstainer(evidence, rows, others, apart)
+        for part, asks in parts(args.test):
+            found = measure_traps(index, [r for r in asks if r.trap], [r.question for r in asks if not r.trap], models[name])
+            tables += [dict(weights=name, part=part, **row) for row in found[['kind', 'n', 'seen']].to_dict('records') if row['n']]
         print(*(row for row in tables if row['weights'] == name), sep='\n', flush=True)
-    (ROOT/'immig_research'/'data'/'abstainer.json').write_text(json.dumps(models, separators=(',', ':')).replace('},"', '},\n"') + '\n')
+    (DATA/'abstainer.json').write_text(json.dumps(models, separators=(',', ':')).replace('},"', '},\n"') + '\n')
     result = dict(name='abstain', date=date.today().isoformat(), commit=commit(), machine=machine(), versions=versions('bm25s', 'torch', 'transformers'),
-        taught=dict(traps=sum(bool(r.trap) for r in rows), answerable=sum(not r.trap for r in rows)), seen=tables)
+        taught=dict(traps=sum(bool(r.trap) for r in rows), answerable=sum(not r.trap for r in rows)), chosen={n: dict(read=m['read'], threshold=m['threshold']) for n, m in models.items()}, seen=tables)
     (ROOT/'benchmarks'/'results'/'abstain.json').write_text(json.dumps(result, indent=1) + '\n')
 
 

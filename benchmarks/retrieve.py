@@ -1,82 +1,123 @@
-"""Questions a second and time to build: the word search alone, the whole search, bm25s, faiss and a plain vector matrix, at 1x and 10x.
+"""Questions a second, time to build and memory of the search, against bm25s alone and faiss on the same passages.
 
-`python benchmarks/retrieve.py --corpus CORPUS` multiplies the passages of a corpus, indexes them by each system in a process
-of its own and asks the questions of the written development part. Vectors of copies are the corpus's own with a little noise.
+`python benchmarks/retrieve.py --corpus CORPUS` asks the first 100 questions of the written development part, one at a time, for the best 20.
+The passages are taken once, 10 times (vectors too) and 100 times (words alone): a copy has a word of its own in its text and a
+little noise in its vector. Indexes of words are built once by each builder, measured, and mapped by all that ask.
 """
 import argparse
+import shutil
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from bench import row, run_child, turns, write_result
 
-SYSTEMS = ('bm25s', 'vector-matrix', 'faiss', 'ours-words', 'ours')
+K = 20
+VECTORS = ('faiss', 'ours-vectors', 'ours') # Those that need vectors
+ASKERS = {1: ('bm25s', 'ours-bm25', 'ours-words', *VECTORS, 'ours-read'), 10: ('bm25s', 'ours-bm25', 'ours-words', *VECTORS), 100: ('bm25s', 'ours-bm25')}
+FIELDS = ('words', 'headings')
 
 
-def questions():
+def questions(system):
     from immig_research.written import read_written
-    return [r.question for r in read_written(splits=['dev'])[:100]]
+    return [r.question for r in read_written(splits=['dev'])[:20 if system == 'ours-read' else 100]]
 
 
-def copies(corpus, times):
-    "An index over `times` copies of the passages; the texts of copies carry a word of their own."
-    from dataclasses import replace
+def terms_of(index, field):
+    "Terms of every passage, as the package cuts them"
+    from immig_research.retrieve import _word_fields
+    return list(dict(zip(('words', 'headings', 'whole'), _word_fields(index.documents, index.passages)))[field])
+
+
+def build_words(corpus, times, folder):
+    "Index the terms of `times` copies of all passages and write the index; the terms are cut before the clock starts"
+    from immig_research.retrieve import bm25_index, open_index
+    index, fields = open_index(corpus, vectors=False), FIELDS if times <= 10 else FIELDS[:1]
+    cut = {f: terms_of(index, f) for f in fields}
+    count = len(index.passages) * times
+    del index
+    def work():
+        for field, one in cut.items():
+            bm25_index(t + [f'copy{n}'] * (n > 0) for n in range(times) for t in one).save(str(folder/f'{times}-{field}'), show_progress=False)
+        return count
+    run_child(work)
+
+
+def build_whole(corpus, vectors):
+    "Everything that `open_index` makes of a corpus that has no index"
     from immig_research.retrieve import open_index
-    index = open_index(corpus)
-    passages = list(index.passages)
-    for n in range(1, times): passages += [replace(p, text=f'{p.text} copy{n}') for p in index.passages]
-    return index, passages
+    with tempfile.TemporaryDirectory() as folder:
+        for file in Path(corpus).glob('*.jsonl'): shutil.copy(file, folder)
+        run_child(lambda: len(open_index(folder, vectors).passages))
 
 
-def child(system, what, corpus):
+def searcher(system, corpus, times, folder):
+    "A function from a question to its best K"
+    import bm25s
     import numpy as np
+    from dataclasses import replace
     from immig_research import retrieve as R
     from immig_research.embed import encode
-    times, step = int(what.split('-')[0]), what.split('-')[1]
-    index, passages = copies(corpus, times)
-    texts = [R.terms(f'{p.title} {p.context} {p.text}') for p in passages] if system not in ('vector-matrix', 'faiss') else []
-    build = lambda: R.bm25_index(texts)
-    if step == 'build': return run_child(lambda: build() and len(passages))
-    asked = questions()
-    vectors = None if index.vectors is None else np.concatenate([index.vectors + np.float32(1e-3 * n) for n in range(times)])
+    load = lambda field: bm25s.BM25.load(str(folder/f'{times}-{field}'), mmap=True)
+    best = lambda scores: (top := np.argpartition(-scores, K)[:K])[np.argsort(-scores[top], kind='stable')]
     if system == 'bm25s':
-        words = build()
-        top = lambda q: np.argpartition(-R.bm25_scores(words, R.terms(q)), 50)[:50]
-    elif system == 'vector-matrix': top = lambda q: np.argpartition(-(vectors @ encode(index.asker, [q])[0]), 50)[:50]
-    elif system == 'faiss':
+        words = load('words')
+        return lambda q: words.retrieve([R.terms(q)], k=K, show_progress=False)
+    if system == 'ours-bm25':
+        words = load('words')
+        return lambda q: best(R.bm25_scores(words, R.terms(q)))
+    index = R.open_index(corpus, vectors=system != 'ours-words')
+    if system in VECTORS:
+        noise = np.random.default_rng(0)
+        index.vectors = np.concatenate([index.vectors + np.float32(1e-3) * noise.standard_normal(index.vectors.shape, np.float32) * (n > 0) for n in range(times)])
+    if system == 'ours-vectors': return lambda q: best(index.vectors @ encode(index.asker, [q])[0])
+    if system == 'faiss':
         import faiss
-        flat = faiss.IndexFlatIP(vectors.shape[1])
-        flat.add(np.ascontiguousarray(vectors, np.float32))
-        top = lambda q: flat.search(encode(index.asker, [q]), 50)[1][0]
-    else:
-        index.passages, index.words = passages, build()
-        index.document, index.days = np.tile(index.document, times), {}
-        heads = [R.terms(p.title) for p in passages]
-        index.headings, index.vectors = R.bm25_index(heads), vectors if system == 'ours' else None
-        if system == 'ours-words': index.reader = index.asker = None
-        top = lambda q: R.search(index, q, 50)
-    top(asked[0])
-    run_child(lambda: sum(1 for q in asked if top(q) is not None))
+        flat = faiss.IndexFlatIP(index.vectors.shape[1])
+        flat.add(index.vectors)
+        index.vectors = None
+        return lambda q: flat.search(encode(index.asker, [q]), K)[1][0]
+    if system != 'ours-read': index.cross = None
+    if times > 1:
+        index.words, index.headings, index.days = load('words'), load('headings'), {}
+        index.passages = [replace(p, text=f'{p.text} copy{n}') if n else p for n in range(times) for p in index.passages]
+        index.document = np.tile(index.document, times)
+    return lambda q: R.search(index, q, K)
+
+
+def child(system, what, corpus, folder):
+    times, step = what.split('-')
+    if system == 'ours-build': return build_whole(corpus, vectors=step == 'vectors')
+    if step == 'build': return build_words(corpus, int(times), Path(folder))
+    find, asked = searcher(system, corpus, int(times), Path(folder)), questions(system)
+    find(asked[0])
+    run_child(lambda: sum(len(find(q)) > 0 for q in asked))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--corpus', required=True)
     parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--times', default='1,10')
     args = parser.parse_args()
-    cells = [(s, f'{t}-ask') for t in args.times.split(',') for s in SYSTEMS] + [('bm25s', f'{t}-build') for t in args.times.split(',')]
-    found = turns(__file__, cells, args.repeats, [args.corpus])
-    rows = []
-    for (s, what), ms in found.items():
-        base = [m['units'] / m['seconds'] for m in found['bm25s', what]]
-        metric, unit = ('queries_per_s', 'questions/s') if what.endswith('ask') else ('passages_per_s', 'passages/s')
-        rows += [row(s, what, metric, [m['units'] / m['seconds'] for m in ms], unit, base), row(s, what, 'peak_mb', [m['peak_mb'] for m in ms], 'MB')]
     start = time.perf_counter()
-    note = 'ours-words: three word searches, places named and the ranker; ours: with vectors too; faiss: IndexFlatIP over the same vectors, the question encoded as by ours. Ratios against bm25s.'
+    with tempfile.TemporaryDirectory() as folder:
+        run = lambda plan, repeats: turns(__file__, plan, repeats, [args.corpus, folder])
+        found = run([('bm25s', f'{n}-build') for n in ASKERS], 1)
+        found |= run([('ours-build', '1-words')], args.repeats) | run([('ours-build', '1-vectors')], 1)
+        found |= run([(s, f'{n}-ask') for n, systems in ASKERS.items() for s in systems], args.repeats)
+    rows = []
+    for (system, what), ms in found.items():
+        rate = lambda some: [m['units'] / m['seconds'] for m in some]
+        asks = what.endswith('ask')
+        rows += [row(system, what, 'questions_per_s' if asks else 'passages_per_s', rate(ms), 'questions/s' if asks else 'passages/s', rate(found['bm25s', what]) if asks else None),
+            row(system, what, 'peak_mb', [m['peak_mb'] for m in ms], 'MB')] + [row(system, what, 'seconds', [m['seconds'] for m in ms], 's')] * (not asks)
+    note = ('bm25s: its retrieve over our terms. ours-bm25: our scores and best of the same index. ours-words: three word searches, places named and the ranker. faiss: IndexFlatIP, the question encoded as by ours-vectors. '
+        'ours: words, vectors and ranker. ours-read: the cross-encoder too, over 20 questions. ours-build: passages cut, all indexes made and written, without and with vectors. Ratios against bm25s.')
     for r in write_result('retrieve', rows, ('bm25s', 'faiss-cpu', 'numpy', 'torch'), note)['rows']: print(r['system'], r['what'], r['metric'], r['value'], r['ratio'])
-    return time.perf_counter() - start
+    print(f'{time.perf_counter() - start:.0f} s')
 
 
 if __name__ == '__main__':
-    if len(sys.argv) > 2 and sys.argv[1] == '--child': child(sys.argv[2], sys.argv[3], sys.argv[4])
+    if len(sys.argv) > 2 and sys.argv[1] == '--child': child(*sys.argv[2:6])
     else: main()

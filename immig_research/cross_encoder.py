@@ -60,31 +60,32 @@ class CrossEncoder:
     "A model that reads question and passage together."
     model: object              # A transformers `BertModel`
     tokenizer: object          # Its fast tokenizer
-    head: object               # `torch.nn.Linear`: states -> one logit
+    head: object               # `torch.nn.Linear`: states -> logits; one, whether it answers
     identity: str              # Changes when the numbers would
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-logits
 def pair_logits(
     cross: CrossEncoder, # On any device
     pairs: list[tuple], # From `pair_tokens`
-): # (pairs,) float32 tensor, with gradients where they are on
-    "The logit of each of `pairs`, read in one batch."
+): # (pairs, outputs of the head) float32 tensor, with gradients where they are on
+    "The logits of each of `pairs`, read in one batch."
     import torch
     shape, where = (len(pairs), max(len(ids) for ids, _ in pairs)), cross.head.weight.device
     ids, kinds, mask = np.zeros((3, *shape), int)
     for n, (row, first) in enumerate(pairs): ids[n, :len(row)], kinds[n, first:len(row)], mask[n, :len(row)] = row, 1, 1
     ids, kinds, mask = torch.from_numpy(np.stack([ids, kinds, mask])).to(where)
     states = cross.model(input_ids=ids, token_type_ids=kinds, attention_mask=mask).last_hidden_state.float()
-    return cross.head((states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True))[:, 0].float()
+    return cross.head((states * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)).float()
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-toy
 def toy_cross_encoder(
     dim: int = 16, # Size of a state
+    outputs: int = 1, # Of the head
 ) -> CrossEncoder: # Random weights: for tests
     "A tiny model that has learnt nothing."
     import torch
     toy = toy_encoder(dim)
-    return CrossEncoder(toy.model, toy.tokenizer, torch.nn.Linear(dim, 1), f'toy-cross-{dim}')
+    return CrossEncoder(toy.model, toy.tokenizer, torch.nn.Linear(dim, outputs), f'toy-cross-{dim}')
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-support
 def support(
@@ -97,7 +98,7 @@ def support(
     import torch
     pairs, out = pair_tokens(cross.tokenizer, question, texts), np.zeros(len(texts), np.float32)
     with torch.inference_mode():
-        for some in token_batches([len(ids) for ids, _ in pairs], batch_tokens): out[some] = pair_logits(cross, [pairs[n] for n in some]).cpu().numpy()
+        for some in token_batches([len(ids) for ids, _ in pairs], batch_tokens): out[some] = pair_logits(cross, [pairs[n] for n in some])[:, 0].cpu().numpy()
     return out
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-best
@@ -161,7 +162,7 @@ def _batch_loss(cross, tokens, groups, texts):
     "Mean loss of `groups` over the `texts` that were drawn of each"
     import torch
     pairs = [joined(cross.tokenizer, tokens[0][g.question], tokens[1][t]) for g, some in zip(groups, texts) for t in some]
-    with torch.autocast(device().split(':')[0], torch.bfloat16, enabled=device() != 'cpu'): logits = pair_logits(cross, pairs)
+    with torch.autocast(device().split(':')[0], torch.bfloat16, enabled=device() != 'cpu'): logits = pair_logits(cross, pairs)[:, 0]
     return sum(group_loss(part, bool(g.right)) for part, g in zip(logits.split([len(some) for some in texts]), groups)) / len(groups)
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-teach
@@ -201,13 +202,13 @@ def teach_cross_encoder(
 # %% ../nbs/03m_cross_encoder.ipynb #cross-load
 def with_weights(
     encoder: Encoder, # From `embed.load_encoder`; it is not changed
-    file: str | Path, # That `teach_cross_encoder` wrote, for this model
+    file: str | Path, # That `teach_cross_encoder` or `answerability.teach_answerability` wrote, for this model
 ) -> CrossEncoder: # Ready to read
     "`encoder` with what was taught, merged."
     import torch
     from safetensors.torch import load_file
     weights = load_file(file)
-    head = torch.nn.Linear(encoder.model.config.hidden_size, 1)
+    head = torch.nn.Linear(encoder.model.config.hidden_size, len(weights['head.bias']))
     head.load_state_dict({k: weights.pop(f'head.{k}') for k in ('weight', 'bias')})
     model = merge_adapter(deepcopy(encoder.model), weights).eval()
     return CrossEncoder(model, deepcopy(encoder.tokenizer), head, f'{encoder.identity}-{sha256_file(file)[:12]}')

@@ -101,7 +101,7 @@ def add_thin(
             super().__init__()
             self.plain, self.A = plain, torch.nn.Parameter(torch.randn(rank, plain.in_features) / plain.in_features**.5)
             self.B = torch.nn.Parameter(torch.zeros(plain.out_features, rank))
-        def forward(self, x): return self.plain(x) + 2 * (x @ self.A.T) @ self.B.T
+        def forward(self, x): return self.plain(x) + 2 * (x @ self.A.to(x.dtype).T) @ self.B.to(x.dtype).T
     for p in model.parameters(): p.requires_grad = False
     torch.manual_seed(seed)
     names = [n for n, m in model.encoder.layer[first:].named_modules() if isinstance(m, torch.nn.Linear)]

@@ -200,7 +200,7 @@ def chooser(
     "What chooses the words for `index`."
     from immig_research.rank import packaged_ranker
     weights = [packaged(index.vectors is not None) for packaged in (packaged_ranker, packaged_composer)]
-    return [*weights, *(m.identity for m in (index.asker, index.cross) if m), READ, PASSAGE_WEIGHT, SENTENCES_READ, SENTENCE_WEIGHT]
+    return [*weights, *(m.identity for m in (index.asker, index.cross, index.answerability) if m), READ, PASSAGE_WEIGHT, SENTENCES_READ, SENTENCE_WEIGHT]
 
 def answer_all(
     index: Index, # From `retrieve.open_index`

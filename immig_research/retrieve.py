@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .answerability import load_answerability
 from .chunk import place_of
 from .clock import check_day, in_force
 from .cross_encoder import CrossEncoder, load_cross_encoder, read_best
@@ -78,6 +79,7 @@ class Index:
     asker: Encoder | None = None # As `reader`, taught to read questions; None: the `reader`
     quick: Encoder | None = None # As `reader`, in the machine's faster format; None: the `reader`
     cross: CrossEncoder | None = None # Reads question and passage together; None: the ranker has the last word
+    answerability: CrossEncoder | None = None # Reads questions next to passages; None: `abstain` goes by signs and words
     def __post_init__(self):
         "Number the documents, and open the corpus for citations"
         self.asker, self.quick = self.asker or self.reader, self.quick or self.reader
@@ -128,15 +130,15 @@ def open_index(
     bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
-    reader, asker, cross = (load_encoder('float32'), load_asker(), load_cross_encoder()) if encoder else (None, None, None)
-    return Index(found.documents, passages, *bm25, rows, reader, _chunk_starts(found.chunks), asker=asker, quick=encoder, cross=cross)
+    read = dict(reader=load_encoder('float32'), asker=load_asker(), cross=load_cross_encoder(), answerability=load_answerability()) if encoder else {}
+    return Index(found.documents, passages, *bm25, rows, chunks=_chunk_starts(found.chunks), quick=encoder, **read)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-words-alone
 def words_alone(
     index: Index, # From `open_index`
 ) -> Index: # Another one, over the same passages
     "`index` without vectors and what reads them."
-    return replace(index, vectors=None, reader=None, asker=None, quick=None, cross=None, days={})
+    return replace(index, vectors=None, reader=None, asker=None, quick=None, cross=None, answerability=None, days={})
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-allowed
 def allowed_on(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['right_rows', 'plain_wording', 'lower_states', 'read_states', 'teach_asker', 'ranking_group', 'tune_retrieval',
-           'proves', 'unit_group', 'tune_composer', 'asked_pairs', 'reading_groups']
+           'proves', 'unit_group', 'tune_composer', 'asked_pairs', 'reading_groups', 'labelled']
 
 # %% ../nbs/03f_tune.ipynb #tune-imports
 import json
@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from .abstain import extracts
+from .answerability import Labelled
 from .compose import UNIT_SIGNS, Unit, likeness, unit_features, unit_text, units_of
 from .cross_encoder import Group
 from .embed import Encoder, add_thin, passage_text, thin_weights
 from .passages import terms
 from .rank import FEATURES, VECTORS, features, fit_ranker
 from .records import BadInput, QAPair, read_jsonl, write_atomic
-from .retrieve import Hit, Index, all_scores, allowed_on, candidates, overlap, rarity, search, words_alone
+from .retrieve import READ, Hit, Index, all_scores, allowed_on, as_hit, candidates, overlap, rarity, search, words_alone
 from .store import Reject
 from .written import documents_by_path, resolve_anchor
 
@@ -211,3 +213,15 @@ def reading_groups(
     groups = [Group(question, [said(r) for r in right], [said(h.row) for h in hits if h.row not in right]),
         Group(question, [text(u) for u in units if holds(u)], [text(u) for u in units if not holds(u)][:most])]
     return [g for g in groups if g.wrong and (g.right or not pair)]
+
+# %% ../nbs/03f_tune.ipynb #tune-labelled
+def labelled(
+    index: Index, # From `retrieve.open_index`, without a cross-encoder
+    question: str, # As people ask
+    kind: str, # One of `answerability.KINDS`
+    pair: QAPair | None = None, # With the span that it was written on; None where there is none
+    k: int = 3, # Passages found
+) -> Labelled: # With what is read next to the question
+    "What `answerability` learns from a question."
+    own = [as_hit(index, row) for row in right_rows(index, pair)[:1]] if pair else []
+    return Labelled(question, kind, extracts(index, question, search(index, question, READ), k), *extracts(index, question, own))

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .compose import sentences
 from .facts import extract_facts, same_fact
 from .grounded import Answer, answer, answer_all, chooser
 from .infer import check_prompt, encode_prompts, end_ids, greedy, read_answer
 from .models import load_base, model_sha256
-from .passages import share_known, terms
+from .passages import sentences, share_known, terms
 from .records import QAPair, content_hash
 from .retrieve import Index
 from .verify import verify

@@ -1,6 +1,6 @@
 """Make again what `retrieve` and `compose` have learnt: the files of immig_research/data that `tune` describes.
 
-`python tools/tune.py asker|ranker|groups|cross|composer --corpus CORPUS --dataset DATASET --out OUT`, in this order. `groups` and `cross` are
+`python tools/tune.py asker|ranker|groups|cross|answerability|composer --corpus CORPUS --dataset DATASET --out OUT`, in this order. `groups` and `cross` are
 two steps so that a machine with a GPU can do the second, for which OUT/groups.json.gz and the encoder are enough.
 Afterwards `python benchmarks/abstain.py --corpus CORPUS` fits when to abstain, and `python benchmarks/recall.py --corpus CORPUS` measures.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 import immig_research
+from immig_research.answerability import cross_encoder_base, teach_answerability
 from immig_research.cross_encoder import Group, teach_cross_encoder
 from immig_research.embed import load_encoder
 from immig_research.records import QAPair, read_jsonl
@@ -23,6 +24,7 @@ from immig_research.sources import read_corpus
 from immig_research.traps import read_taught
 from immig_research.tune import (
     asked_pairs,
+    labelled,
     plain_wording,
     reading_groups,
     right_rows,
@@ -34,6 +36,7 @@ from immig_research.written import read_written, written_pairs
 
 DATA = Path(immig_research.__file__).parent/'data'
 GENERATED = 2500 # Pairs of the dataset that teach
+ASKED = 1500 # Of `data/asked.jsonl` that teach what can be answered
 
 
 def pairs_of(args, generated=True):
@@ -71,18 +74,27 @@ def cross(args):
     print(teach_cross_encoder(load_encoder('float32'), every, DATA/'cross-encoder.safetensors'))
 
 
+def answerability(args):
+    index, corpus = replace(open_index(args.corpus), cross=None), read_corpus(args.corpus)
+    plain = random.Random(4).sample([r for r in read_jsonl(DATA/'asked.jsonl') if r['split'] == 'train'], ASKED)
+    own = {p.question: p for p in asked_pairs(corpus, [*read_jsonl(DATA/'premises.jsonl'), *plain])}
+    rows = [*((r.question, r.trap) for r in read_taught()), *((r['question'], '') for r in plain)]
+    every = [labelled(index, question, kind, own.get(question)) for question, kind in tqdm(rows, unit='question', disable=None)]
+    print(teach_answerability(cross_encoder_base(), every, DATA/'answerability.safetensors'))
+
+
 def composer(args): print(tune_composer(open_index(args.corpus), pairs_of(args, generated=False), DATA/'composer.json'))
 
 
 def main():
-    steps = dict(asker=asker, ranker=ranker, groups=groups, cross=cross, composer=composer)
+    steps = dict(asker=asker, ranker=ranker, groups=groups, cross=cross, answerability=answerability, composer=composer)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('step', choices=steps)
     parser.add_argument('--corpus', type=Path)
     parser.add_argument('--dataset', type=Path)
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    needs = dict(asker=('corpus', 'dataset'), ranker=('corpus',), groups=('corpus', 'dataset', 'out'), cross=('out',), composer=('corpus',))[args.step]
+    needs = dict(asker=('corpus', 'dataset'), ranker=('corpus',), groups=('corpus', 'dataset', 'out'), cross=('out',), answerability=('corpus',), composer=('corpus',))[args.step]
     if lost := [f'--{n}' for n in needs if getattr(args, n) is None]: parser.error(f'{args.step} needs {" and ".join(lost)}')
     if args.out: args.out.mkdir(parents=True, exist_ok=True)
     steps[args.step](args)
