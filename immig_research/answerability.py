@@ -77,6 +77,14 @@ def _drawn(row, rng):
     return row.texts[min(int(2 * rng.random()**1.3), len(row.texts) - 1)]
 
 # %% ../nbs/03n_answerability.ipynb #answerability-layers
+def _through(layers, x, held):
+    "`x` after `layers`, where `held` is added to what looks at other tokens"
+    for layer in layers:
+        said = layer(x, held.to(x.dtype))
+        x = said[0] if isinstance(said, tuple) else said
+    return x
+
+# %% ../nbs/03n_answerability.ipynb #answerability-lower
 def _lower(model, rows, first):
     "What the layers below `first` of `model` say of each of `rows`: (tokens, size) tensors"
     import torch
@@ -93,13 +101,7 @@ def _lower(model, rows, first):
             bar.update(len(some))
     return out
 
-def _through(layers, x, held):
-    "`x` after `layers`, where `held` is added to what looks at other tokens"
-    for layer in layers:
-        said = layer(x, held.to(x.dtype))
-        x = said[0] if isinstance(said, tuple) else said
-    return x
-
+# %% ../nbs/03n_answerability.ipynb #answerability-upper
 def _upper(model, states, first):
     "Mean states over each of `states`, after the layers of `model` from `first` on"
     import torch

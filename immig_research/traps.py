@@ -160,7 +160,7 @@ def read_taught(
 ) -> list[Taught]: # The written set first
     "Read the questions that teach when to abstain, or test it."
     splits = set(splits)
-    rows = read_written(splits=splits, traps=None) if written else []
+    rows = read_written(splits=splits - {'apart'}, traps=None) if written and splits - {'apart'} else []
     own = [r for name in ('traps', 'premises') for r in read_jsonl(Path(str(files('immig_research')/'data'/f'{name}.jsonl')))]
     return [Taught(r.question, r.trap or '', 'written-' + r.qa_id.split('-')[1], r.split) for r in rows] + [Taught(r['question'], r['trap'], r['voice'], r['split']) for r in own if r['split'] in splits]
 
