@@ -142,10 +142,7 @@ def meaning_of(
     with torch.inference_mode(): hidden = encoder.model(input_ids=ids, attention_mask=torch.ones_like(ids), output_hidden_states=True).hidden_states
     return np.concatenate([hidden[min(n, len(hidden) - 1)][0].float().mean(0).numpy() for n in _LAYERS])
 
-# %% ../nbs/03g_abstain.ipynb #abstain-weigh
-Evidence = namedtuple('Evidence', 'signs grams vector encoder read', defaults=(None, '', None))
-Evidence.__doc__ = "`signs` from `signs`, `grams` from `grams_of`, `vector` from `meaning_of` or None, the identity of the `encoder` that made it, and `read` from `answerability.read_kinds` or None."
-
+# %% ../nbs/03g_abstain.ipynb #abstain-extracts
 def extracts(
     index: Index, # From `retrieve.open_index`
     question: str, # As people ask
@@ -155,6 +152,10 @@ def extracts(
     "What of `hits` is read next to `question`."
     asked = rarity(index.words, terms(question))
     return [extract(asked, h.title, h.context, h.text) for h in sorted(hits, key=lambda h: -h.score)[:k]]
+
+# %% ../nbs/03g_abstain.ipynb #abstain-weigh
+Evidence = namedtuple('Evidence', 'signs grams vector encoder read', defaults=(None, '', None))
+Evidence.__doc__ = "`signs` from `signs`, `grams` from `grams_of`, `vector` from `meaning_of` or None, the identity of the `encoder` that made it, and `read` from `answerability.read_kinds` or None."
 
 def weigh(
     index: Index, # From `retrieve.open_index`
