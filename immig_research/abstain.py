@@ -239,7 +239,7 @@ def chances(
 
 # %% ../nbs/03g_abstain.ipynb #abstain-decide
 Decision = namedtuple('Decision', 'reason doubt names')
-Decision.__doc__ = "`reason` of REASONS, or '' to answer; `doubt` 0-1; `names` that do not exist or are not here."
+Decision.__doc__ = "`reason` of REASONS, or '' to answer; `doubt` 0-1, 1 where it was checked; `names` that do not exist or are not here."
 _UNNAMED = 'form, provision or category of that name' # Where a thing does not exist that no citation names
 
 def decide(
@@ -254,9 +254,9 @@ def decide(
     model = model or packaged_abstainer(row.encoder)
     likely = chances(row, model)
     level, reason = 1 - likely[''], max(REASONS, key=likely.get)
-    if nowhere: return Decision('nonexistent', level, nowhere)
+    if nowhere: return Decision('nonexistent', 1.0, nowhere)
     if not hits: return Decision('out_of_scope', 1.0, [])
-    if row.signs['late_year_apart'] or day is not None and check_day(day) > newest_text(index): return Decision('out_of_date', level, [])
-    if row.signs['markup']: return Decision('injection', level, [])
+    if row.signs['late_year_apart'] or day is not None and check_day(day) > newest_text(index): return Decision('out_of_date', 1.0, [])
+    if row.signs['markup']: return Decision('injection', 1.0, [])
     if level <= model['threshold']: return Decision('', level, [])
     return Decision(reason, level, [_UNNAMED] if reason == 'nonexistent' else elsewhere if reason == 'unanswerable' else [])
