@@ -97,7 +97,7 @@ def show_recipe(
     "`run` for a reader."
     usual = {f.name: f.default for f in fields(TrainRecipe)}
     own = {k: v for k, v in run['recipe'].items() if k != 'name' and v != usual[k]}
-    said = ', '.join(f'{k} {" ".join(v) if isinstance(v, (tuple, list)) else v}' for k, v in {**own, **run['recipe']}.items() if k != 'name')
+    said = ', '.join(f'{k} {" ".join(v) if isinstance(v, (tuple, list)) else "none" if v == "" else v}' for k, v in {**own, **run['recipe']}.items() if k != 'name')
     base, data = run['base'], ', '.join(f'{k} {v[:12]}' for k, v in run['data_sha256'].items())
     return (f'recipe {run["recipe"]["name"]}: {said}\nbase {base["name"]} ({base["sha256"][:12]}) in {base["dtype"]}\n'
         f'prompt {run["prompt"]["name"]} ({run["prompt"]["sha256"][:12]}), data {data}\n'

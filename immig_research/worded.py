@@ -142,7 +142,7 @@ def writer(
 def answerer(
     model: str | Path = 'none', # As for `models.load_base`; 'none' for quotations alone
 ) -> Callable: # From an index, a question, as_of, and subdomain and tell by name, to an `Answer`
-    "How questions are answered."
+    "The way in which `model` answers questions."
     if str(model) == 'none': return answer
     write, _ = writer(model)
     return lambda index, question, as_of=None, **more: worded_answer(index, question, write, Path(model).name, as_of, **more)

@@ -88,8 +88,8 @@ def test_signatures_on_the_site_show_fields_with_their_comments(monkeypatch):
     from dataclasses import dataclass
 
     from fastcore import docments
-    for name in ('get_dataclass_source', '_fmt_sig'): monkeypatch.setattr(docments, name, getattr(docments, name))
-    monkeypatch.setattr(docments.DocmentText, '__str__', docments.DocmentText.__str__)
+    for name in ('get_dataclass_source', '_fmt_sig', 'docments'): monkeypatch.setattr(docments, name, getattr(docments, name))
+    for name in ('__str__', '_fmt_param', '_ret_str'): monkeypatch.setattr(docments.DocmentText, name, getattr(docments.DocmentText, name))
     monkeypatch.syspath_prepend(ROOT/'tools')
     import build_docs
     build_docs.widen_signatures()
@@ -106,6 +106,25 @@ def test_signatures_on_the_site_show_fields_with_their_comments(monkeypatch):
     assert build_docs.dataclass_source(Grid) == '' != build_docs.dataclass_source(packaged)
     lines = [*shown, *str(docments.DocmentText(verify, docstring=False)).splitlines()]
     assert max(map(len, lines)) <= build_docs.PAGE_WIDTH and any(line.startswith('def verify(') for line in lines)
+    from immig_research.losses import head_loss
+    from immig_research.polite import Clock, Polite
+    from immig_research.records import BadInput
+    from immig_research.sources import canary_warnings
+    from immig_research.uscis import build_document
+    text = lambda o: str(docments.DocmentText(o, docstring=False))
+    assert text(BadInput) == 'class BadInput(ValueError)' and text(Clock) == 'class Clock'
+    assert 'clock:Clock=Clock(), # The time' in text(Polite) and '0x' not in text(Polite)
+    assert 'canaries:tuple=..., # What is usual' in text(canary_warnings) and '**more, # Further fields' in text(build_document)
+    assert text(head_loss).endswith('\n): # Scalar tensor: sum of the cross-entropies') # No type is named
+
+
+def test_helpers_are_told_before_the_cell_that_tries_them(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT/'tools')
+    from build_docs import helpers_told
+    code = lambda i, *source: dict(cell_type='code', id=i, source='\n'.join(source))
+    cells = [code('a', '#| export', 'def _half(x):', '    "Half of `x`."', '    return x/2'), code('b', '#| hide', '_half(1)'),
+        code('c', 'twice(_half(3)), row._half'), code('d', '_half(5)'), code('e', '#| export', 'def _bare(x): return x'), code('f', '_bare(1)')]
+    assert helpers_told(cells) == {'c': '`_half`: Half of `x`.'}
 
 
 def test_types_on_the_site_go_by_their_own_names(monkeypatch):

@@ -115,12 +115,31 @@ def with_words(output):
     return {**output, 'data': {'text/html': tag}, 'metadata': {}}
 
 
+def helpers_told(cells):
+    "Id of a cell that is the first to try helpers of the module, which have no heading of their own -> Markdown that says what they do."
+    told, notes = {}, {}
+    for cell in cells:
+        if cell['cell_type'] != 'code': continue
+        source = ''.join(cell['source'])
+        if re.match(r'#\|\s*exports?\b', source):
+            defs = [n for n in ast.parse(source).body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and n.name.startswith('_')]
+            told |= {n.name: ast.get_docstring(n) for n in defs if ast.get_docstring(n)}
+        elif not re.search(r'#\|\s*(hide|default_exp)\b', source):
+            names = [n for n in dict.fromkeys(re.findall(r'(?<![\w.])_\w+', source)) if n in told]
+            if names: notes[cell['id']] = '\n\n'.join(f'`{n}`: {told.pop(n)}' for n in names)
+    return notes
+
+
 def mend_pages(cache):
-    "In the pages of `cache`, make the names of notebooks links and give pictures their words."
+    "In the pages of `cache`, make the names of notebooks links, give pictures their words, and say what the helpers do that a cell tries."
     there = {p.stem for p in (*(root/'nbs').glob('[0-9]*.ipynb'), *(root/'nbs').glob('*.qmd'))}
     for page in cache.glob('*.qmd'): page.write_text(described(linked(page.read_text(encoding='utf-8'), there)), encoding='utf-8')
     for page in cache.glob('*.ipynb'):
         book = json.loads(page.read_text(encoding='utf-8'))
+        original = root/'nbs'/page.name
+        notes = helpers_told(json.loads(original.read_text(encoding='utf-8'))['cells']) if original.exists() else {}
+        told = {i: dict(cell_type='markdown', id=f'{i}-told', metadata={}, source=text) for i, text in notes.items()}
+        book['cells'] = [c for cell in book['cells'] for c in (told.get(cell.get('id')), cell) if c]
         for cell in book['cells']:
             if cell['cell_type'] == 'markdown': cell['source'] = described(linked(''.join(cell['source']), there))
             if cell['cell_type'] == 'code': cell['outputs'] = [with_words(o) for o in cell.get('outputs', [])]
@@ -175,13 +194,49 @@ def signature(name, params, ret_str, maxline, prefix='def'):
     return '\n'.join(commented(f'{prefix} {name}({code}', comment))
 
 
+def default_text(value, kind=None):
+    "A default as a reader would write it: no address in memory, no long list."
+    if value is docments.empty: return ''
+    if repr(value) == '<factory>': return {list: '[]', dict: '{}'}.get(kind, '...')
+    name = getattr(value, '__name__', None)
+    if name: return '...' if name.startswith('<') else name
+    cls = type(value)
+    if ' object at 0x' in repr(value) or docments.isdataclass(cls) and value == cls(): return f'{cls.__name__}()'
+    return repr(value) if len(repr(value)) <= 80 else '...'
+
+
+def param_text(self, name, param):
+    "`name`, its type without the modules that it comes from, and its default."
+    star = {docments.Parameter.VAR_POSITIONAL: '*', docments.Parameter.VAR_KEYWORD: '**'}.get(param.get('kind'), '')
+    kind, default = param.get('anno', docments.empty), param.get('default', docments.empty)
+    told = '' if kind is docments.empty else re.sub(r'\b(?:\w+\.)+(?=\w)', '', docments._maybe_nm(kind))
+    text = star + name + (f':{told}' if told not in ('', 'NoneType', 'module') else '')
+    return text if default is docments.empty else f'{text}={default_text(default, kind)}'
+
+
+def told_return(self):
+    "The end of a signature; the comment on what is returned also where no type is named."
+    kind, comment = self.dm.get('return', {}).get('anno', docments.empty), self.dm.get('return', {}).get('docment')
+    if not comment and docments.isfunction(self.obj):
+        found = re.search(r'^(?:def .*|\s*)\):[ ]*#[ ]*(.+)$', docments.getsource(self.obj).partition('"')[0], re.M)
+        comment = found[1] if found else ''
+    told = '' if kind is docments.empty else '->' + re.sub(r'\b(?:\w+\.)+(?=\w)', '', docments._maybe_nm(kind))
+    return f'){told}:' + (f' # {comment}' if comment else '')
+
+
+def class_text(shown, text):
+    "The signature `text` of the class that is `shown`, as a class; one that takes whatever its base takes names its base alone."
+    if [name for name, _ in shown.params] not in ([], ['*args', '**kwargs']): return re.sub(r'^def ', 'class ', re.sub(r'\)(->None)?:$', ')', text))
+    return f"class {shown.obj.__name__}({', '.join(b.__name__ for b in shown.obj.__bases__ if b is not object)})".removesuffix('()')
+
+
 def widen_signatures():
-    "Let nbdev show dataclasses as such, with the comments on their fields, and cut signatures to the page."
-    text_of = docments.DocmentText.__str__
-    def shown(self):
-        if not docments.isdataclass(self.obj): return text_of(self)
-        return re.sub(r'^def ', 'class ', re.sub(r'\)->None:$', ')', text_of(self)))
+    "Let nbdev show signatures with all comments, also on the fields of dataclasses, and cut them to the page."
+    text_of, docments_of = docments.DocmentText.__str__, docments.docments
+    def shown(self): return class_text(self, text_of(self)) if docments.isclass(self.obj) else text_of(self)
+    docments.docments = lambda *args, **kwargs: docments_of(*args, **{'args_kwargs': True, **kwargs})
     docments.get_dataclass_source, docments._fmt_sig, docments.DocmentText.__str__ = dataclass_source, signature, shown
+    docments.DocmentText._fmt_param, docments.DocmentText._ret_str = param_text, property(told_return)
 
 
 def site():
