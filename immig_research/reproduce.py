@@ -154,14 +154,17 @@ def _narrow(row):
     return {title(column, found): joined(column, [s for _, s in found]) for column, found in cells.items()}
 
 def _rows_table(rows):
-    "A table with the columns of all `rows`, narrow enough for a page: what all rows have alike stands above it, and `why`, which the whole tells in sum, is left out."
+    "A table with the columns of all `rows`, narrow enough for a page: what all rows have alike stands above it, what few have in one cell; `why`, which the whole tells in sum, is left out."
     names = [n for n in dict.fromkeys(k for r in rows for k in r) if any(r.get(n) is not None for r in rows) and n != 'why']
     frame = pd.DataFrame([_narrow({n: r.get(n) for n in names}) for r in rows])
-    frame = frame.loc[:, (frame != '–').any()]
+    told = (frame != '–')
+    frame = frame.loc[:, told.any()]
     alike = {c: frame[c][0] for c in frame if len(rows) > 3 and frame[c].nunique() == 1 < frame.drop(columns=c).shape[1]}
-    table = frame.drop(columns=list(alike)).to_markdown(index=False, disable_numparse=True)
+    rare = [c for c in frame if told[c].mean() < .2]
+    if len(rare) > 1: frame['also'] = ['; '.join(f'{c} {r[c]}' for c in rare if r[c] != '–') or '–' for _, r in frame.iterrows()]
+    table = frame.drop(columns=[*alike, *(rare if len(rare) > 1 else [])]).to_markdown(index=False, disable_numparse=True)
     if len(rows) > 24: table = f'<details><summary>{len(rows)} rows</summary>\n\n{table}\n\n</details>'
-    return f'All rows: {_show(alike)}.\n\n{table}' if alike else table
+    return f'Alike in all rows: {", ".join(f"{c} = {v}" for c, v in alike.items())}.\n\n{table}' if alike else table
 
 # %% ../nbs/05h_reproduce.ipynb #reproduce-about
 _ABOUT = {
