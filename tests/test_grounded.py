@@ -113,7 +113,7 @@ def test_page_shows_a_wording_as_text_and_only_one_that_holds(index, words, show
 
 
 @pytest.mark.parametrize('said, fault', [('Within 1 year of arrival [1].', ''), ('Within 3 years [1].', '3 years'), ('One year, see 8 U.S.C. 1182 [1].', '1182'),
-    ('Use Form I-485 to apply [1].', 'I-485'), ('Pay $520 with the request [1].', '$520'), ('One year [9].', '[9]'), ('The quick brown fox jumps over lazy dogs [1].', 'words'), ('Within 1 year of arrival.', 'names no source'),
+    ('Use Form I-821D to apply [1].', 'I-821D'), ('Pay $520 with the request [1].', '$520'), ('One year [9].', '[9]'), ('The quick brown fox jumps over lazy dogs [1].', 'words'), ('Within 1 year of arrival.', 'names no source'),
     ('Within 1 year [1]. The sources do not say.', 'no answer')])
 def test_a_wording_that_leaves_its_sources_is_told(index, said, fault):
     from immig_research.worded import faults_of
