@@ -57,7 +57,7 @@ def searcher(system, corpus, times, folder):
     import numpy as np
     from dataclasses import replace
     from immig_research import retrieve as R
-    from immig_research.embed import encode
+    from immig_research.embed import encode, products
     load = lambda field: bm25s.BM25.load(str(folder/f'{times}-{field}'), mmap=True)
     best = lambda scores: (top := np.argpartition(-scores, K)[:K])[np.argsort(-scores[top], kind='stable')]
     if system == 'bm25s':
@@ -70,7 +70,7 @@ def searcher(system, corpus, times, folder):
     if system in VECTORS and times > 1:
         noise = np.random.default_rng(0)
         index.vectors = np.concatenate([index.vectors + np.float32(1e-3) * noise.standard_normal(index.vectors.shape, np.float32) * (n > 0) for n in range(times)])
-    if system == 'ours-vectors': return lambda q: best(index.vectors @ encode(index.asker, [q])[0])
+    if system == 'ours-vectors': return lambda q: best(products(index.vectors, encode(index.asker, [q])[0]))
     if system == 'faiss':
         import faiss
         flat = faiss.IndexFlatIP(index.vectors.shape[1])

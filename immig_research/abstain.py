@@ -251,12 +251,13 @@ def decide(
 ) -> Decision: # With an empty reason where the question is to be answered
     "Decide whether `question` can be answered from `hits`."
     row, (nowhere, elsewhere) = weigh(index, question, hits, day), missing_names(index, question, day)
-    model = model or packaged_abstainer(row.encoder)
+    model = model or packaged_abstainer(row.encoder if row.read is not None else '') # Their threshold is for both
     likely = chances(row, model)
     level, reason = 1 - likely[''], max(REASONS, key=likely.get)
     if nowhere: return Decision('nonexistent', 1.0, nowhere)
-    if not hits: return Decision('out_of_scope', 1.0, [])
-    if row.signs['late_year_apart'] or day is not None and check_day(day) > newest_text(index): return Decision('out_of_date', 1.0, [])
-    if row.signs['markup']: return Decision('injection', 1.0, [])
+    if not hits: return Decision('out_of_scope', level, [])
+    if day is not None and check_day(day) > newest_text(index): return Decision('out_of_date', 1.0, [])
+    if row.signs['late_year_apart']: return Decision('out_of_date', level, [])
+    if row.signs['markup']: return Decision('injection', level, [])
     if level <= model['threshold']: return Decision('', level, [])
     return Decision(reason, level, [_UNNAMED] if reason == 'nonexistent' else elsewhere if reason == 'unanswerable' else [])

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from .cross_encoder import CrossEncoder, joined, pair_logits, token_ids, with_weights
 from .embed import Encoder, add_thin, load_encoder, thin_weights, token_batches
-from .models import fast_dtype
+from .models import device, fast_dtype
 from .passages import sentences
 from .rank import coverage
 from .records import BadInput
@@ -88,15 +88,15 @@ def _through(layers, x, held):
 def _lower(model, rows, first):
     "What the layers below `first` of `model` say of each of `rows`: (tokens, size) tensors"
     import torch
-    out = [None] * len(rows)
+    out, where = [None] * len(rows), next(model.parameters()).device
     with torch.inference_mode(), tqdm(total=len(rows), desc='lower layers', unit='pair', disable=None) as bar:
         for some in token_batches([len(ids) for ids, _ in rows], 4096):
             ids, kinds = (torch.nn.utils.rnn.pad_sequence([torch.as_tensor(part) for part in parts], batch_first=True)
                 for parts in ([rows[n][0] for n in some], [np.arange(len(rows[n][0])) >= rows[n][1] for n in some]))
             sizes = torch.tensor([len(rows[n][0]) for n in some])
             held = (torch.arange(ids.shape[1])[None] >= sizes[:, None])[:, None, None, :] * -1e4
-            x = model.embeddings(input_ids=ids, token_type_ids=kinds.long())
-            x = _through(model.encoder.layer[:first], x, held)
+            x = model.embeddings(input_ids=ids.to(where), token_type_ids=kinds.long().to(where))
+            x = _through(model.encoder.layer[:first], x, held.to(where))
             for n, states, size in zip(some, x, sizes): out[n] = states[:size].clone()
             bar.update(len(some))
     return out
@@ -105,8 +105,8 @@ def _lower(model, rows, first):
 def _upper(model, states, first):
     "Mean states over each of `states`, after the layers of `model` from `first` on"
     import torch
-    sizes = torch.tensor([len(s) for s in states])
-    mask = torch.arange(int(sizes.max()))[None] < sizes[:, None]
+    sizes = torch.tensor([len(s) for s in states], device=states[0].device)
+    mask = torch.arange(int(sizes.max()), device=states[0].device)[None] < sizes[:, None]
     x = _through(model.encoder.layer[first:], torch.nn.utils.rnn.pad_sequence([s.clone() for s in states], batch_first=True), (~mask)[:, None, None, :] * -1e4)
     return (x.float() * mask[:, :, None]).sum(1) / sizes[:, None]
 
@@ -128,22 +128,24 @@ def teach_answerability(
     from safetensors.torch import save_file
     parts = [[r for r in rows if bool(r.kind) == trap] for trap in (True, False)]
     if min(map(len, parts)) < batch // 2: raise BadInput(f'teach_answerability needs {batch // 2} traps and as many others, got {len(parts[0])} and {len(parts[1])}: give more')
-    model, rng = deepcopy(encoder.model).to(getattr(torch, fast_dtype())).eval(), random.Random(seed)
+    if lost := sum(not r.texts and not r.own for r in rows): raise BadInput(f'{lost} of {len(rows)} rows have no text to read: leave them out')
+    model, rng = deepcopy(encoder.model).to(device(), getattr(torch, fast_dtype())).eval(), random.Random(seed)
     plan = [[(r, _drawn(r, rng)) for part in parts for r in rng.sample(part, batch // 2)] for _ in range(steps)]
     every = {pair: n for n, pair in enumerate(dict.fromkeys((r.question, text) for step in plan for r, text in step))}
     states = _lower(model, [_pairs(encoder.tokenizer, q, [text])[0] for q, text in every], first)
-    thin, head = add_thin(model, first, rank, seed), torch.nn.Linear(model.config.hidden_size, len(KINDS))
+    thin, head = add_thin(model, first, rank, seed), torch.nn.Linear(model.config.hidden_size, len(KINDS)).to(device())
+    model.to(device()) # What was added too
     torch.nn.init.normal_(head.weight, std=.02); torch.nn.init.zeros_(head.bias)
     taught, losses = [*head.parameters(), *(p for m in thin.values() for p in (m.A, m.B))], []
     optimizer = torch.optim.AdamW(taught, lr=rate, weight_decay=.01)
     for step, some in enumerate(tqdm(plan, desc='answerability', unit='step', disable=None)):
         for g in optimizer.param_groups: g['lr'] = rate * min(1, (step + 1) / 40) * max(.02, 1 - step / steps)
-        right = torch.tensor([KINDS.index(r.kind) for r, _ in some])
+        right = torch.tensor([KINDS.index(r.kind) for r, _ in some], device=device())
         loss = torch.nn.functional.cross_entropy(head(_upper(model, [states[every[r.question, text]] for r, text in some], first)), right, label_smoothing=.05)
         optimizer.zero_grad(); loss.backward()
         torch.nn.utils.clip_grad_norm_(taught, 1.); optimizer.step()
         losses.append(loss.item())
-    save_file({**thin_weights(thin), **{f'head.{k}': v.detach().clone().contiguous() for k, v in head.named_parameters()}}, out)
+    save_file({**thin_weights(thin), **{f'head.{k}': v.detach().cpu().contiguous() for k, v in head.named_parameters()}}, out)
     mean, tenth = lambda part: round(float(np.mean(part)), 4), max(1, steps // 10)
     return dict(questions=len(rows), traps=len(parts[0]), steps=steps, first_loss=mean(losses[:tenth]), last_loss=mean(losses[-tenth:]))
 

@@ -324,7 +324,7 @@ _CONTEXT = {
 _RAI = {
     'rai:dataCollection': 'Official texts fetched from the publishers named in each row, read into paragraphs; pairs written from single paragraphs.',
     'rai:dataAnnotationProtocol': 'A pair is kept if its span stands in the document to the letter and its answer states no fact that the '
-        'span lacks; some pairs were read by a person (review_status).',
+        'span lacks; some pairs were reviewed one by one (review_status).',
     'rai:dataUseCases': 'Retrieval, grounded question answering, tuning and evaluation of language models. Not legal advice.',
     'rai:dataLimitations': 'Texts have dates and law changes; questions written by rules are less varied than those of people; subdomains '
         'are of unequal size.',

@@ -18,7 +18,7 @@ import numpy as np
 
 from .chunk import is_law, place_of
 from .cross_encoder import read_best
-from .embed import encode, under_headings
+from .embed import encode, products, under_headings
 from .passages import law_words, sentences, terms
 from .rank import coverage, score_candidates
 from .records import BadInput, Document
@@ -171,7 +171,7 @@ def likeness(
     if len(known) > most: known.clear()
     new = list(dict.fromkeys(t for t in texts if t not in known))
     known.update(zip(new, encode(index.quick, new)))
-    return np.stack([known[t] for t in texts]) @ encode(index.asker, [question])[0]
+    return products(np.stack([known[t] for t in texts]), encode(index.asker, [question])[0])
 
 # %% ../nbs/03i_compose.ipynb #compose-score
 SENTENCES_READ = 24 # By the cross-encoder, the likeliest

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
-           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'under_headings', 'passage_text',
-           'VectorFile', 'vectors_of']
+           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'products', 'under_headings',
+           'passage_text', 'VectorFile', 'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
@@ -161,6 +161,15 @@ def encode(
             out[some] = torch.nn.functional.normalize(mean, dim=1).numpy()
     return out
 
+# %% ../nbs/03d_embed.ipynb #embed-products
+def products(
+    vectors: np.ndarray, # (rows, dim) float32
+    vector: np.ndarray, # (dim,) float32
+) -> np.ndarray: # (rows,) float32
+    "The product of each of `vectors` with `vector`, by torch: beside its threads those of numpy wait, three times as long in all."
+    import torch
+    return (torch.from_numpy(vectors) @ torch.from_numpy(vector)).numpy()
+
 # %% ../nbs/03d_embed.ipynb #embed-text
 def under_headings(
     title: str, # Of the document
@@ -216,7 +225,7 @@ class VectorFile:
         "The vectors of `keys`."
         rows = [self.keys[k] for k in keys]
         if not rows: return np.zeros((0, self.dim), np.float32)
-        mapped = np.memmap(self.rows, np.float32, 'r', shape=(len(self.keys), self.dim))
+        mapped = np.memmap(self.rows, np.float32, 'c', shape=(len(self.keys), self.dim))
         return mapped[rows[0]:rows[-1] + 1] if rows == list(range(rows[0], rows[0] + len(rows))) else mapped[rows]
 
 # %% ../nbs/03d_embed.ipynb #embed-of

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .abstain import Decision, decide, nearest_names, newest_text
+from .abstain import Decision, decide, nearest_names, newest_text, packaged_abstainer
+from .answerability import EXTRACT_WORDS, PASSAGES
 from .chunk import cite_run, is_law
 from .clock import check_day
 from .compose import SENTENCES_READ, SENTENCE_WEIGHT, choose, cut, packaged_composer, score_units, units_of

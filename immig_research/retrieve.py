@@ -23,7 +23,7 @@ from .answerability import load_answerability
 from .chunk import place_of
 from .clock import check_day, in_force
 from .cross_encoder import CrossEncoder, load_cross_encoder, read_best
-from .embed import Encoder, encode, load_asker, load_encoder, passage_text, vectors_of
+from .embed import Encoder, encode, load_asker, load_encoder, passage_text, products, vectors_of
 from .passages import Passage, cut_all, law_words, named_places, terms
 from .rank import features, score_candidates
 from .records import BadInput, Document, QAPair, Record, read_jsonl, sha256_file, write_atomic, write_jsonl
@@ -189,7 +189,7 @@ def all_scores(
     scores = dict(words=bm25_scores(index.words, asked), headings=bm25_scores(index.headings, asked),
         document=bm25_scores(index.whole, asked)[index.document], law_words=bm25_scores(index.words, law_words(question)),
         named_place=inside, named_document=whole)
-    vector = index.vectors @ encode(index.asker, [question])[0] if index.asker else np.zeros(len(index.passages), np.float32)
+    vector = products(index.vectors, encode(index.asker, [question])[0]) if index.asker else np.zeros(len(index.passages), np.float32)
     return {'vector': np.where(fine, vector, -1), **{name: np.where(fine, s, 0) for name, s in scores.items()}}
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-candidates

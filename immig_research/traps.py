@@ -177,6 +177,7 @@ def teach_abstainer(
     "Fit the model of `abstain`."
     ordinary = [not r.trap and r.voice.startswith(('written', 'asked')) for r in apart_rows]
     if not any(ordinary): raise BadInput('a threshold needs questions set apart that are answerable and of the written set or `asked`, got none')
+    if not any(r.trap for r in apart_rows): raise BadInput('a threshold needs traps among the questions set apart, got none')
     model, found = fit_abstainer(evidence, [r.trap for r in rows]), []
     for weight in READ_WEIGHTS if apart[0].read is not None else (0.,):
         doubts = np.array([1 - chances(e, {**model, 'read': weight})[''] for e in apart])

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .abstain import extracts
-from .answerability import Labelled
+from .answerability import PASSAGES, Labelled
 from .compose import UNIT_SIGNS, Unit, likeness, unit_features, unit_text, units_of
 from .cross_encoder import Group
 from .embed import Encoder, add_thin, passage_text, thin_weights
@@ -220,7 +220,7 @@ def labelled(
     question: str, # As people ask
     kind: str, # One of `answerability.KINDS`
     pair: QAPair | None = None, # With the span that it was written on; None where there is none
-    k: int = 3, # Passages found
+    k: int = PASSAGES, # Passages found
 ) -> Labelled: # With what is read next to the question
     "What `answerability` learns from a question."
     own = [as_hit(index, row) for row in right_rows(index, pair)[:1]] if pair else []
