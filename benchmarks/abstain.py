@@ -42,11 +42,6 @@ def teaching():
     return [r for r in rows if sort_of(r) != 'premises'] + some.sample(pairs, PAIRS) + random.Random(4).sample(asked('train'), PLAIN)
 
 
-def choosing():
-    "Those that choose the weight of what was read, and the threshold; the traps of voices set apart taught the cross-encoder"
-    return [r for r in read_taught(['dev', 'apart']) if sort_of(r) != 'voices'] + asked('dev')
-
-
 def parts(test):
     "Name of a part -> its questions"
     for split in ('dev', 'apart', *['test'] * test):
@@ -60,7 +55,7 @@ def main():
     parser.add_argument('--corpus', required=True)
     parser.add_argument('--test', action='store_true', help='also ask the questions that chose nothing')
     args = parser.parse_args()
-    rows, apart, models, tables = teaching(), choosing(), {}, []
+    rows, apart, models, tables = teaching(), read_taught(['dev', 'apart']) + asked('dev'), {}, []
     for name in ('words_alone', 'with_vectors'):
         index = replace(open_index(args.corpus, vectors=name == 'with_vectors'), cross=None) # It changes no sign
         evidence, others = ([weigh(index, r.question, search(index, r.question, READ)) for r in tqdm(some, desc=name, disable=None)] for some in (rows, apart))
