@@ -227,12 +227,14 @@ def packaged_abstainer(
     whole = _packaged()
     return whole['with_vectors'] if encoder and encoder == whole['with_vectors']['encoder'] else whole['words_alone']
 
+def _packaged_for(row): return packaged_abstainer(row.encoder if row.read is not None else '') # Their threshold is for what was read too
+
 def chances(
     row: Evidence, # From `weigh`
     model: dict | None = None, # From `fit_abstainer`; None for the package's
 ) -> dict[str, float]: # Of `KINDS` -> probability; they add up to 1
     "How likely the question of `row` is to be answerable, and a trap of each kind."
-    model = model or packaged_abstainer(row.encoder)
+    model = model or _packaged_for(row)
     logits = _inputs([row], model) @ np.array(model['weights']) + np.array(model['bias'])
     if row.read is not None: logits = logits + model['read'] * row.read
     return dict(zip(KINDS, _softmax(logits)[0].tolist()))
@@ -251,7 +253,7 @@ def decide(
 ) -> Decision: # With an empty reason where the question is to be answered
     "Decide whether `question` can be answered from `hits`."
     row, (nowhere, elsewhere) = weigh(index, question, hits, day), missing_names(index, question, day)
-    model = model or packaged_abstainer(row.encoder if row.read is not None else '') # Their threshold is for both
+    model = model or _packaged_for(row)
     likely = chances(row, model)
     level, reason = 1 - likely[''], max(REASONS, key=likely.get)
     if nowhere: return Decision('nonexistent', 1.0, nowhere)

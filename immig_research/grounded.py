@@ -196,15 +196,17 @@ def as_prediction(
     return Prediction(qa_id, system, said, given.question, 'ok', given.disposition, [{k: c[k] for k in keys} for c in given.citations], given.retrieved,
         engine='quotation', dtype='float32', batch_size=1, model='ranker', model_sha256=model_sha256, as_of=given.as_of)
 
-# %% ../nbs/03b_grounded.ipynb #grounded-all
+# %% ../nbs/03b_grounded.ipynb #grounded-chooser
 def chooser(
     index: Index, # From `retrieve.open_index`
-) -> list: # Weights of the ranker and of the composer, which models read, and what they weigh
-    "What chooses the words for `index`."
+) -> list: # Weights of the ranker, of the composer and of what abstains, which models read, and what they weigh
+    "What chooses the words for `index`, or not to answer."
     from immig_research.rank import packaged_ranker
     weights = [packaged(index.vectors is not None) for packaged in (packaged_ranker, packaged_composer)]
-    return [*weights, *(m.identity for m in (index.asker, index.cross, index.answerability) if m), READ, PASSAGE_WEIGHT, SENTENCES_READ, SENTENCE_WEIGHT]
+    weights.append(packaged_abstainer(index.reader.identity if index.reader and index.answerability else ''))
+    return [*weights, *(m.identity for m in (index.asker, index.cross, index.answerability) if m), READ, PASSAGE_WEIGHT, SENTENCES_READ, SENTENCE_WEIGHT, EXTRACT_WORDS, PASSAGES, LIKELY]
 
+# %% ../nbs/03b_grounded.ipynb #grounded-all
 def answer_all(
     index: Index, # From `retrieve.open_index`
     questions: list[QAPair], # Only qa_id and question are needed
