@@ -23,17 +23,11 @@ def questions(system):
     return [r.question for r in read_written(splits=['dev'])[:20 if system == 'ours-read' else 100]]
 
 
-def terms_of(index, field):
-    "Terms of every passage, as the package cuts them"
-    from immig_research.retrieve import _word_fields
-    return list(dict(zip(('words', 'headings', 'whole'), _word_fields(index.documents, index.passages)))[field])
-
-
 def build_words(corpus, times, folder):
     "Index the terms of `times` copies of all passages and write the index; the terms are cut before the clock starts, headings indexed after it stops"
-    from immig_research.retrieve import bm25_index, open_index
+    from immig_research.retrieve import _word_fields, bm25_index, open_index
     index = open_index(corpus, vectors=False)
-    cut = {f: terms_of(index, f) for f in ('words', *['headings'] * (times <= 10))}
+    cut = dict(zip(('words', *['headings'] * (times <= 10)), _word_fields(index.documents, index.passages)))
     count = len(index.passages) * times
     del index
     def work(field='words'):

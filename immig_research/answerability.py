@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .cross_encoder import CrossEncoder, joined, pair_logits, token_ids, with_weights
-from .embed import Encoder, add_thin, load_encoder, thin_weights, token_batches
+from .cross_encoder import CrossEncoder, joined, new_head, pair_logits, token_ids, with_weights
+from .embed import Encoder, add_thin, fading_rate, load_encoder, lower_layers, thin_weights, upper_means
 from .models import device, fast_dtype
 from .passages import sentences
 from .rank import coverage
@@ -74,41 +74,7 @@ Labelled.__doc__ = "A `question`, its kind of `KINDS`, `texts` from `extract` of
 def _drawn(row, rng):
     "One of the texts of `row`"
     if row.own and (not row.texts or rng.random() < .35): return row.own
-    return row.texts[min(int(2 * rng.random()**1.3), len(row.texts) - 1)]
-
-# %% ../nbs/03n_answerability.ipynb #answerability-layers
-def _through(layers, x, held):
-    "`x` after `layers`, where `held` is added to what looks at other tokens"
-    for layer in layers:
-        said = layer(x, held.to(x.dtype))
-        x = said[0] if isinstance(said, tuple) else said
-    return x
-
-# %% ../nbs/03n_answerability.ipynb #answerability-lower
-def _lower(model, rows, first):
-    "What the layers below `first` of `model` say of each of `rows`: (tokens, size) tensors"
-    import torch
-    out, where = [None] * len(rows), next(model.parameters()).device
-    with torch.inference_mode(), tqdm(total=len(rows), desc='lower layers', unit='pair', disable=None) as bar:
-        for some in token_batches([len(ids) for ids, _ in rows], 4096):
-            ids, kinds = (torch.nn.utils.rnn.pad_sequence([torch.as_tensor(part) for part in parts], batch_first=True)
-                for parts in ([rows[n][0] for n in some], [np.arange(len(rows[n][0])) >= rows[n][1] for n in some]))
-            sizes = torch.tensor([len(rows[n][0]) for n in some])
-            held = (torch.arange(ids.shape[1])[None] >= sizes[:, None])[:, None, None, :] * -1e4
-            x = model.embeddings(input_ids=ids.to(where), token_type_ids=kinds.long().to(where))
-            x = _through(model.encoder.layer[:first], x, held.to(where))
-            for n, states, size in zip(some, x, sizes): out[n] = states[:size].clone()
-            bar.update(len(some))
-    return out
-
-# %% ../nbs/03n_answerability.ipynb #answerability-upper
-def _upper(model, states, first):
-    "Mean states over each of `states`, after the layers of `model` from `first` on"
-    import torch
-    sizes = torch.tensor([len(s) for s in states], device=states[0].device)
-    mask = torch.arange(int(sizes.max()), device=states[0].device)[None] < sizes[:, None]
-    x = _through(model.encoder.layer[first:], torch.nn.utils.rnn.pad_sequence([s.clone() for s in states], batch_first=True), (~mask)[:, None, None, :] * -1e4)
-    return (x.float() * mask[:, :, None]).sum(1) / sizes[:, None]
+    return row.texts[min(int(PASSAGES * rng.random()**1.3), len(row.texts) - 1)]
 
 # %% ../nbs/03n_answerability.ipynb #answerability-teach
 def teach_answerability(
@@ -132,20 +98,19 @@ def teach_answerability(
     model, rng = deepcopy(encoder.model).to(device(), getattr(torch, fast_dtype())).eval(), random.Random(seed)
     plan = [[(r, _drawn(r, rng)) for part in parts for r in rng.sample(part, batch // 2)] for _ in range(steps)]
     every = {pair: n for n, pair in enumerate(dict.fromkeys((r.question, text) for step in plan for r, text in step))}
-    states = _lower(model, [_pairs(encoder.tokenizer, q, [text])[0] for q, text in every], first)
-    thin, head = add_thin(model, first, rank, seed), torch.nn.Linear(model.config.hidden_size, len(KINDS)).to(device())
+    states = lower_layers(model, [_pairs(encoder.tokenizer, q, [text])[0] for q, text in every], first)
+    thin, head = add_thin(model, first, rank, seed), new_head(model.config.hidden_size, len(KINDS)).to(device())
     model.to(device()) # What was added too
-    torch.nn.init.normal_(head.weight, std=.02); torch.nn.init.zeros_(head.bias)
     taught, losses = [*head.parameters(), *(p for m in thin.values() for p in (m.A, m.B))], []
     optimizer = torch.optim.AdamW(taught, lr=rate, weight_decay=.01)
     for step, some in enumerate(tqdm(plan, desc='answerability', unit='step', disable=None)):
-        for g in optimizer.param_groups: g['lr'] = rate * min(1, (step + 1) / 40) * max(.02, 1 - step / steps)
+        for g in optimizer.param_groups: g['lr'] = fading_rate(rate, step, steps)
         right = torch.tensor([KINDS.index(r.kind) for r, _ in some], device=device())
-        loss = torch.nn.functional.cross_entropy(head(_upper(model, [states[every[r.question, text]] for r, text in some], first)), right, label_smoothing=.05)
+        loss = torch.nn.functional.cross_entropy(head(upper_means(model, [states[every[r.question, text]] for r, text in some], first)), right, label_smoothing=.05)
         optimizer.zero_grad(); loss.backward()
         torch.nn.utils.clip_grad_norm_(taught, 1.); optimizer.step()
         losses.append(loss.item())
-    save_file({**thin_weights(thin), **{f'head.{k}': v.detach().cpu().contiguous() for k, v in head.named_parameters()}}, out)
+    save_file(thin_weights(thin, head), out)
     mean, tenth = lambda part: round(float(np.mean(part)), 4), max(1, steps // 10)
     return dict(questions=len(rows), traps=len(parts[0]), steps=steps, first_loss=mean(losses[:tenth]), last_loss=mean(losses[-tenth:]))
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['QUESTION_TOKENS', 'PASSAGE_TOKENS', 'Group', 'token_ids', 'joined', 'pair_tokens', 'CrossEncoder', 'pair_logits',
-           'toy_cross_encoder', 'support', 'read_best', 'drawn', 'group_loss', 'teach_cross_encoder', 'with_weights',
-           'load_cross_encoder']
+           'toy_cross_encoder', 'support', 'read_best', 'drawn', 'group_loss', 'new_head', 'teach_cross_encoder',
+           'with_weights', 'load_cross_encoder']
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-imports
 import random
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .embed import Encoder, add_thin, load_encoder, merge_adapter, thin_weights, token_batches, toy_encoder
+from .embed import Encoder, add_thin, fading_rate, load_encoder, merge_adapter, thin_weights, token_batches, toy_encoder
 from .models import device, fast_dtype
 from .records import BadInput, sha256_file
 
@@ -142,14 +142,21 @@ def group_loss(
     return -torch.log_softmax(torch.cat([logits.new_zeros(1), logits]), 0)[int(right)]
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-teach-parts
+def new_head(
+    size: int, # Of a state
+    outputs: int, # Logits
+): # `torch.nn.Linear` with small weights
+    "A head that knows nothing yet."
+    import torch
+    head = torch.nn.Linear(size, outputs)
+    torch.nn.init.normal_(head.weight, std=.02); torch.nn.init.zeros_(head.bias)
+    return head
+
 def _to_teach(encoder, rank, seed):
     "A cross-encoder on the machine's device with thin matrices on top, and these"
-    import torch
     model = deepcopy(encoder.model)
     thin = add_thin(model, 0, rank, seed)
-    head = torch.nn.Linear(model.config.hidden_size, 1)
-    torch.nn.init.normal_(head.weight, std=.02); torch.nn.init.zeros_(head.bias)
-    return CrossEncoder(model.to(device()).train(), encoder.tokenizer, head.to(device()), ''), thin
+    return CrossEncoder(model.to(device()).train(), encoder.tokenizer, new_head(model.config.hidden_size, 1).to(device()), ''), thin
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-all-tokens
 def _all_tokens(tokenizer, groups):
@@ -166,8 +173,6 @@ def _batch_loss(cross, tokens, groups, texts):
     return sum(group_loss(part, bool(g.right)) for part, g in zip(logits.split([len(some) for some in texts]), groups)) / len(groups)
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-teach
-def _rate(rate, step, steps): return rate * min(1, (step + 1) / 40) * max(.02, 1 - step / steps)
-
 def teach_cross_encoder(
     encoder: Encoder, # From `embed.load_encoder('float32')`; it is not changed
     groups: list[Group], # Texts are from `embed.passage_text` or `compose.unit_text`
@@ -189,13 +194,13 @@ def teach_cross_encoder(
     optimizer, steps = torch.optim.AdamW(taught, lr=rate, weight_decay=.01), epochs * (len(groups) // batch)
     for step in tqdm(range(steps), desc='cross-encoder', unit='step', disable=None):
         if step % (len(groups) // batch) == 0: order = rng.sample(range(len(groups)), len(groups))
-        for g in optimizer.param_groups: g['lr'] = _rate(rate, step, steps)
+        for g in optimizer.param_groups: g['lr'] = fading_rate(rate, step, steps)
         some = [groups[order.pop()] for _ in range(batch)]
         loss = _batch_loss(cross, tokens, some, [drawn(g, size, rng) for g in some])
         optimizer.zero_grad(); loss.backward()
         torch.nn.utils.clip_grad_norm_(taught, 1.); optimizer.step()
         losses.append(loss.item())
-    save_file({**thin_weights(thin), **{f'head.{k}': v.detach().cpu().contiguous() for k, v in cross.head.named_parameters()}}, out)
+    save_file(thin_weights(thin, cross.head), out)
     mean, each = lambda part: round(float(np.mean(part)), 4), steps // epochs
     return dict(groups=len(groups), steps=steps, first_loss=mean(losses[:each]), last_loss=mean(losses[-each:]))
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
-           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'products', 'under_headings',
-           'passage_text', 'VectorFile', 'vectors_of']
+           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'products', 'fading_rate',
+           'lower_layers', 'upper_means', 'under_headings', 'passage_text', 'VectorFile', 'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
@@ -113,9 +113,11 @@ def add_thin(
 
 def thin_weights(
     thin: dict, # From `add_thin`
-) -> dict: # As `merge_adapter` takes them: '<layer>.A' and '<layer>.B' in float16
+    head=None, # A `torch.nn.Linear` over it, where there is one
+) -> dict: # As `merge_adapter` takes them: '<layer>.A' and '<layer>.B' in float16; the head as it is: 'head.weight' and 'head.bias'
     "What was added, to be kept."
-    return {f'{n}.{k}': (getattr(m, k) * (1 if k == 'A' else 2)).detach().half().cpu().contiguous() for n, m in thin.items() for k in 'AB'}
+    on_top = {f'head.{k}': v.detach().cpu().contiguous() for k, v in head.named_parameters()} if head is not None else {}
+    return {**on_top, **{f'{n}.{k}': (getattr(m, k) * (1 if k == 'A' else 2)).detach().half().cpu().contiguous() for n, m in thin.items() for k in 'AB'}}
 
 # %% ../nbs/03d_embed.ipynb #embed-asker
 @lru_cache(maxsize=1)
@@ -169,6 +171,59 @@ def products(
     "The product of each of `vectors` with `vector`, by torch: beside its threads those of numpy wait, three times as long in all."
     import torch
     return (torch.from_numpy(vectors) @ torch.from_numpy(vector)).numpy()
+
+# %% ../nbs/03d_embed.ipynb #embed-rate
+def fading_rate(
+    rate: float, # The highest
+    step: int, # From 0
+    steps: int, # In all
+    warm: int = 40, # Steps until it is reached
+    least: float = .02, # Share of it that is left in the end
+) -> float: # Of learning
+    "The learning rate of a step: it rises, and then falls in a line."
+    return rate * min(1, (step + 1) / warm) * max(least, 1 - step / steps)
+
+# %% ../nbs/03d_embed.ipynb #embed-through
+def _through(layers, x, held):
+    "`x` after `layers`, where `held` is added to what looks at other tokens"
+    for layer in layers:
+        said = layer(x, held.to(x.dtype))
+        x = said[0] if isinstance(said, tuple) else said
+    return x
+
+# %% ../nbs/03d_embed.ipynb #embed-lower
+def lower_layers(
+    model, # A transformers `BertModel`, on any device
+    rows: list[tuple], # Token ids of a text, and how many belong to its first part
+    first: int, # Layers below this one are run
+) -> list: # Of each row a tensor (tokens, dim)
+    "What the lower layers of `model` say of each of `rows`."
+    import torch
+    out, where = [None] * len(rows), next(model.parameters()).device
+    with torch.inference_mode(), tqdm(total=len(rows), desc='lower layers', unit='pair', disable=None) as bar:
+        for some in token_batches([len(ids) for ids, _ in rows], 4096):
+            ids, kinds = (torch.nn.utils.rnn.pad_sequence([torch.as_tensor(part) for part in parts], batch_first=True)
+                for parts in ([rows[n][0] for n in some], [np.arange(len(rows[n][0])) >= rows[n][1] for n in some]))
+            sizes = torch.tensor([len(rows[n][0]) for n in some])
+            held = (torch.arange(ids.shape[1])[None] >= sizes[:, None])[:, None, None, :] * -1e4
+            x = model.embeddings(input_ids=ids.to(where), token_type_ids=kinds.long().to(where))
+            x = _through(model.encoder.layer[:first], x, held.to(where))
+            for n, states, size in zip(some, x, sizes): out[n] = states[:size].clone()
+            bar.update(len(some))
+    return out
+
+# %% ../nbs/03d_embed.ipynb #embed-upper
+def upper_means(
+    model, # As for `lower_layers`; what it learns may have been added
+    states: list, # From `lower_layers`
+    first: int, # The layer that comes next
+): # (texts, dim) float32 tensor, with gradients where they are on
+    "The mean over the tokens of each text after the upper layers of `model`."
+    import torch
+    sizes = torch.tensor([len(s) for s in states], device=states[0].device)
+    mask = torch.arange(int(sizes.max()), device=states[0].device)[None] < sizes[:, None]
+    x = _through(model.encoder.layer[first:], torch.nn.utils.rnn.pad_sequence([s.clone() for s in states], batch_first=True), (~mask)[:, None, None, :] * -1e4)
+    return (x.float() * mask[:, :, None]).sum(1) / sizes[:, None]
 
 # %% ../nbs/03d_embed.ipynb #embed-text
 def under_headings(

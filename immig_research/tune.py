@@ -10,7 +10,6 @@ __all__ = ['right_rows', 'plain_wording', 'lower_states', 'read_states', 'teach_
 import json
 import random
 import re
-from collections import defaultdict
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +21,7 @@ from .abstain import extracts
 from .answerability import PASSAGES, Labelled
 from .compose import UNIT_SIGNS, Unit, likeness, unit_features, unit_text, units_of
 from .cross_encoder import Group
-from .embed import Encoder, add_thin, passage_text, thin_weights
+from .embed import Encoder, add_thin, fading_rate, lower_layers, passage_text, thin_weights, upper_means
 from .passages import terms
 from .rank import FEATURES, VECTORS, features, fit_ranker
 from .records import BadInput, QAPair, read_jsonl, write_atomic
@@ -54,15 +53,8 @@ def lower_states(
     layer: int, # So many layers are run
 ) -> list: # Of each question a tensor (tokens, dim)
     "What the first layers of `encoder` say of `questions`."
-    import torch
-    ids, alike, out = encoder.tokenizer(list(questions), truncation=True, max_length=64).input_ids, defaultdict(list), [None] * len(questions)
-    for n, tokens in enumerate(ids): alike[len(tokens)].append(n)
-    with torch.inference_mode():
-        for rows in alike.values():
-            for some in (rows[s:s + 64] for s in range(0, len(rows), 64)):
-                states = encoder.model(input_ids=torch.tensor([ids[n] for n in some]), output_hidden_states=True).hidden_states[layer]
-                for n, state in zip(some, states): out[n] = state.clone()
-    return out
+    tokens = encoder.tokenizer(list(questions), truncation=True, max_length=64).input_ids
+    return lower_layers(encoder.model, [(ids, len(ids)) for ids in tokens], layer)
 
 # %% ../nbs/03f_tune.ipynb #tune-read
 def read_states(
@@ -72,13 +64,7 @@ def read_states(
 ): # (questions, dim) tensor, rows of length 1
     "Vectors of questions from what the lower layers said of them."
     import torch
-    longest = max(map(len, states))
-    mask = torch.arange(longest)[None] < torch.tensor([[len(s)] for s in states])
-    x = torch.nn.utils.rnn.pad_sequence([s.float() for s in states], batch_first=True)
-    for layer in model.encoder.layer[first:]:
-        said = layer(x, (~mask)[:, None, None, :] * -1e4)
-        x = said[0] if isinstance(said, tuple) else said
-    return torch.nn.functional.normalize((x * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True), dim=1)
+    return torch.nn.functional.normalize(upper_means(model, [s.float() for s in states], first), dim=1)
 
 # %% ../nbs/03f_tune.ipynb #tune-teach
 def teach_asker(
@@ -104,7 +90,7 @@ def teach_asker(
     for epoch in range(epochs):
         order = random.Random(epoch).sample(range(len(asked)), len(asked))
         for s in tqdm(range(0, len(order) - batch + 1, batch), desc=f'epoch {epoch + 1}', unit='step', disable=None):
-            for group in optimizer.param_groups: group['lr'] = rate * min(1, (len(losses) + 1) / 20) * max(.05, 1 - len(losses) / steps)
+            for group in optimizer.param_groups: group['lr'] = fading_rate(rate, len(losses), steps, 20, .05)
             some = order[s:s + batch]
             likeness = 20 * read_states(encoder.model, [states[n] for n in some], first) @ fixed.T
             right = torch.stack([torch.logsumexp(likeness[i, asked[n][1]], 0) for i, n in enumerate(some)])
