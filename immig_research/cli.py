@@ -171,52 +171,62 @@ def _whole(text, name, least=1):
     if not str(text).isdigit() or int(text) < least: raise BadInput(f'--{name} must be a whole number from {least}, got {text!r}')
     return int(text)
 
+_TAKEN = dict(none=(), service=('batch_size', 'max_new_tokens', 'budget'), here=('mode', 'max_new_tokens')) # Options of a wording with --rag
+
+def _check_rag(model, given):
+    "`BadInput` where one of the options `given` says nothing of answers that `model` words over the sources."
+    kind, flag = 'none' if model == 'none' else 'service' if infer_stage.is_service(model) else 'here', lambda name: '--' + name.replace('_', '-')
+    who = dict(none='quotations alone', service='a service', here='a model here')[kind]
+    for name, value in given.items():
+        if value is not None and name not in _TAKEN[kind]:
+            raise BadInput(f'{flag(name)} {value} does nothing with --rag for {who}: leave it out; what it takes: {", ".join(map(flag, _TAKEN[kind])) or "--model"}')
+
 def infer(
     questions: str, # File of rows with qa_id and question
-    model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag what words the answers: smollm2-135m-immig, another one here, or none, which is taken there
+    model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag what words the answers: smollm2-135m-immig, any of the others, or none, which is taken there
     system: str = None, # Name in the tables; the model's if left out
     sample: str = 'all', # seed101 (at most 8 of each subdomain), all, or a number of questions
-    prompt: str = None, # immig, seed, grounded (sources before the question), or own (for another field); the one that the model was trained under if left out, or immig
+    prompt: str = None, # immig, seed, grounded (sources before the question), or own (for another field); the one that the model was trained under if left out, or immig; with --rag it is grounded
     rag: bool = False, # Answer from the sources of --corpus, over checked quotations, in place of a model's memory
     no_rag: bool = False, # Answer from the model's memory, which is the default
     corpus: str = None, # With --rag: folder that `immig sources collect` wrote
     as_of: str = None, # With --rag: the day (ISO date) of the law; the newest if left out
     words_only: bool = False, # With --rag: rank by words, without vectors
-    mode: str = 'scored', # For a model here: scored (float32, the same text at any batch size) or fast (bfloat16 where it pays)
-    batch_size: str = '101', # For a model here: questions at a time, fewer where memory is short
-    max_new_tokens: int = 128, # Tokens for each answer, or for a wording, at most
+    mode: str = None, # For a model here: scored (float32, the same text at any batch size; taken if left out) or fast (bfloat16 where it pays)
+    batch_size: str = None, # For a model here without --rag: questions at a time, fewer where memory is short; 101 if left out. For a service: calls at a time, at most 8, which are taken if left out
+    max_new_tokens: str = None, # Tokens for each answer, or for a wording, at most; 128 if left out
     budget: str = None, # For a service: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     out: str = None, # File for the predictions
     json: bool = False, # Print the record as JSON
-) -> dict: # Counts
+) -> dict: # Counts; failed where a service has not answered all
     "Answer questions with a model, or from the sources."
     rows = infer_stage.select(read_jsonl(questions, QAPair), sample)
     if rag and no_rag: raise BadInput('--rag and --no-rag exclude each other: give one of them')
     if as_of and not rag: raise BadInput('--as-of chooses among versions of the sources: give --rag too')
     model = model or ('none' if rag else 'smollm2-135m')
+    if rag: _check_rag(model, dict(prompt=prompt, mode=mode, batch_size=batch_size, max_new_tokens=max_new_tokens, budget=budget))
     name = infer_stage.short_name(model)
     system = system or (name if not rag else 'quoted' if model == 'none' else f'{name}-on-sources')
     out = out or data_dir()/'benchmark'/f'predictions-{benchmark_stage.slug(system)}.jsonl'
-    if rag:
-        index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
-        if model != 'none': return worded_stage.word_all(index, rows, model, out, system=system, as_of=as_of, max_new_tokens=max_new_tokens)
-        return grounded_stage.answer_all(index, rows, out, system, as_of)
-    prompt = prompt or read_record(model).get('prompt', 'immig')
-    return infer_stage.infer(rows, model, out, system=system, mode=mode, batch_size=_whole(batch_size, 'batch-size'), max_new_tokens=max_new_tokens,
-        budget=read_budget(budget), prompt=prompt)
+    settings = dict(mode=mode or 'scored', batch_size=_whole(batch_size or '101', 'batch-size'), max_new_tokens=_whole(max_new_tokens or '128', 'max-new-tokens'), budget=read_budget(budget))
+    if not rag: return infer_stage.infer(rows, model, out, system=system, prompt=prompt or read_record(model).get('prompt', 'immig'), **settings)
+    index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
+    if model == 'none': return grounded_stage.answer_all(index, rows, out, system, as_of)
+    return worded_stage.word_all(index, rows, model, out, system=system, as_of=as_of, **settings)
 
 # %% ../nbs/06_cli.ipynb #cli-ask
 def ask(
     question: str, # In your own words
     corpus: str = None, # Folder that `immig sources collect` wrote
     as_of: str = None, # The day (ISO date) of the law; the newest if left out
-    model: str = 'none', # Words the answer over its quotations: smollm2-135m-immig (in the package), a folder or a hub id; none: quotations alone, which small models do not better
+    model: str = 'none', # Words the answer over its quotations: smollm2-135m-immig (in the package), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; none: quotations alone, which small models do not better
+    budget: str = None, # For a service: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     words_only: bool = False, # Rank by words, without vectors: ready at once
     json: bool = False, # Print the record as JSON
 ) -> dict: # The answer with its citations
     "An answer over checked quotations from the sources, or a reasoned no."
     tell = (lambda part: None) if json else (lambda part: print(part + '\n', flush=True))
-    reply = worded_stage.answerer(model)
+    reply = worded_stage.answerer(model, read_budget(budget))
     index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
     said = reply(index, question, as_of, tell=tell)
     if json: return said.to_row()
@@ -226,12 +236,13 @@ def ask(
 def serve(
     corpus: str = None, # Folder that `immig sources collect` wrote
     port: int = 8765, # Port of this machine, 0 to 65535; 0 takes a free one
-    model: str = 'none', # Words the answer over its quotations: smollm2-135m-immig (in the package), a folder or a hub id; none: quotations alone, which small models do not better
+    model: str = 'none', # Words the answer over its quotations: smollm2-135m-immig (in the package), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; none: quotations alone, which small models do not better
+    budget: str = None, # For a service: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     words_only: bool = False, # Rank by words, without vectors: ready at once
     json: bool = False, # Print the record as JSON
 ) -> dict: # Where it was served
     "The same as `ask` as a page on this machine."
-    return serve_stage.serve(corpus or data_dir()/'corpus', port, vectors=not words_only, model=model)
+    return serve_stage.serve(corpus or data_dir()/'corpus', port, vectors=not words_only, model=model, budget=read_budget(budget))
 
 # %% ../nbs/06_cli.ipynb #cli-judge
 def judge(
@@ -422,7 +433,8 @@ EXAMPLES = dict(
            'accelerate launch -m immig_research.cli train --dataset dataset --recipe best --model meta-llama/Llama-3.2-3B-Instruct'],
     infer=['immig infer --questions dataset/eval.jsonl --model models/mine/merged --sample seed101 --out predictions.jsonl', f'immig infer --questions dataset/eval.jsonl --model {_ENGINE} --budget "200000 tokens" --out served.jsonl',
            'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl',
-           'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --model smollm2-135m-immig --out worded.jsonl'],
+           'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --model smollm2-135m-immig --out worded.jsonl',
+           f'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --model {_ENGINE} --budget "500 calls" --out worded.jsonl'],
     ask=['immig ask "How soon must I apply for asylum?" --corpus corpus', 'immig ask "How long is a reentry permit valid?" --as-of 2022-01-01 --json',
          'immig ask "Who may file Form I-485?" --corpus corpus --model smollm2-135m-immig'],
     serve=['immig serve --corpus corpus --port 8765'],
@@ -439,6 +451,7 @@ EXAMPLES = dict(
 
 # %% ../nbs/06_cli.ipynb #cli-notes
 _OWN = 'Another field: IMMIG_TAXONOMY names a JSON file with its parts and the words that tell them'
+_SERVICE = 'What a service writes is kept in asked.calls.jsonl in the data folder: it is not paid for twice, and --budget is for all of it. Where nothing comes, the quotations are the answer.'
 _FOLDER = 'What is not given with {} is looked for and written in the data folder: that of IMMIG_DATA, or data_local.'
 
 NOTES = dict( # What the options alone do not tell
@@ -448,7 +461,7 @@ NOTES = dict( # What the options alone do not tell
     infer=[f'{_OWN}; --sample seed101 then draws at most 8 questions of each part. Ask an untuned model with --prompt own.'],
     judge=['The facts judge was calibrated on immigration law; for another field have a person score some answers (immig benchmark --people).'],
     benchmark=[f'{_OWN}, by which tables are then made.'], analyze=[f'{_OWN}, by which tables are then made.'],
-    ask=['A corpus of another field works too; citations of laws are then words like others.'],
+    ask=['A corpus of another field works too; citations of laws are then words like others.', _SERVICE], serve=[_SERVICE],
     publish=[f'{_OWN}; the card then names its parts.'])
 
 def _fold(example, width=100):

@@ -63,6 +63,7 @@ class Rules:
     again: tuple = ('error',)  # Statuses of an earlier run that are asked again; the others stand
     give_up_after: int = 20    # Calls in a row that came to nothing, after which the run stops
     patience: float = 30.0     # Seconds, the longest wait between two attempts at a call
+    tries: int = 12            # Attempts at a call at most, whatever its failure
 
 class RunStopped(RuntimeError):
     "The run met what no retry mends; what was paid for is in the journal."
@@ -134,7 +135,7 @@ def _attempts(run, key, request):
             tries[e.kind] += 1
             if e.rule.fatal: raise
             if e.rule.slow: run.pace.throttled(e.wait)
-            if tries[e.kind] >= e.rule.tries: return Reply(key, 'error', engine=run.engine.name, error=e.kind, detail=e.detail)
+            if tries[e.kind] >= min(e.rule.tries, run.rules.tries): return Reply(key, 'error', engine=run.engine.name, error=e.kind, detail=e.detail)
             if e.rule.maybe_paid: _reserve_again(run, key, request)
             run.sleep(max(min(e.wait or 0, _LONGEST), backoff(key, tries.total(), longest=run.rules.patience)))
         else:

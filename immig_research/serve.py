@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from .grounded import answer
+from .ledger import Budget
 from .records import BadInput
 from .retrieve import Index, open_index
 from .taxonomy import SUBDOMAINS
@@ -171,13 +172,14 @@ def serve(
     limits: Limits = Limits(), # What a visitor may ask
     vectors: bool = True, # False: ranked by words alone, ready at once
     model: str = 'none', # Words the answers, as for `worded.answerer`; 'none' for quotations alone
+    budget: Budget | None = None, # What a service may cost, as for `worded.answerer`
 ) -> dict: # host, port, once it is stopped
     "Run the page over `corpus` until it is stopped."
     if not 0 <= port <= 65535: raise BadInput(f'port must be 0 to 65535, got {port}')
     try: import uvicorn
     except ImportError: raise BadInput('serving needs uvicorn and starlette: pip install "immig_research[serve]"') from None
     names = ('127.0.0.1', 'localhost', '[::1]') if host in ('127.0.0.1', '::1', 'localhost') else ('*',)
-    reply = answerer(model)
+    reply = answerer(model, budget)
     app = make_app(open_index(corpus, vectors=vectors), limits, names, reply)
     print(f'http://{host}:{port}  (Ctrl-C stops it)', flush=True)
     uvicorn.run(app, host=host, port=port, log_level='warning', limit_concurrency=64, timeout_keep_alive=5)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UNSAID', 'with_sources', 'strange_citations', 'strange_values', 'numbered', 'faults_of', 'reworded', 'worded_answer',
-           'writer', 'answerer', 'word_all']
+           'writer', 'served_writer', 'answerer', 'served_row', 'word_served', 'word_all']
 
 # %% ../nbs/03k_worded.ipynb #worded-imports
 import re
@@ -12,12 +12,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from .calls import Engine
 from .facts import extract_facts, same_fact
 from .grounded import Answer, answer, answer_all, chooser
-from .infer import check_prompt, encode_prompts, end_ids, greedy, read_answer
+from .infer import ask_service, check_prompt, choose_dtype, encode_prompts, end_ids, engine_model, greedy, is_service, read_answer, service_request, short_name
+from .ledger import Budget, BudgetStop
+from .llm import Rules, RunStopped, complete_all, find_engine
 from .models import load_base, model_sha256
 from .passages import sentences, share_known, terms
-from .records import QAPair, content_hash
+from .prompts import prompt_sha256
+from .records import BadInput, Prediction, QAPair, content_hash, data_dir, read_jsonl, write_jsonl
 from .retrieve import Index
 from .verify import verify
 
@@ -119,51 +123,127 @@ def worded_answer(
     tell: Callable = lambda part: None, # Called with the text as soon as it is checked
 ) -> Answer: # Its `wording` is empty where the model's does not hold
     "Answer `question` in a model's words where they hold, and in quotations."
-    plain = answer(index, question, as_of, subdomain=subdomain)
-    said = plain if plain.disposition != 'answered' else reworded(index, plain, write(with_sources(question, plain.citations)), name)
+    said = answer(index, question, as_of, subdomain=subdomain)
+    if said.disposition == 'answered':
+        try: said = reworded(index, said, write(with_sources(question, said.citations)), name)
+        except (RunStopped, BudgetStop) as e: said = replace(said, note=f'The wording of {name} was left out: {e.__cause__ or e}.')
     tell(said.text)
     return said
 
 # %% ../nbs/03k_worded.ipynb #worded-write
+def _finished(text):
+    "`text` without a last sentence that has no end"
+    return text if not text or text[-1] in '.!?]' else text[:max(text.rfind(mark) for mark in '.!?') + 1]
+
 def writer(
     model: str | Path, # As for `models.load_base`
     max_new_tokens: int = 160, # Of an answer
+    dtype: str = 'float32', # As for `models.load_base`
 ) -> tuple: # (function from a question with sources to a text, hash of the prompt)
     "A model ready to word answers."
-    lm, tokenizer = load_base(model)
+    lm, tokenizer = load_base(model, dtype)
     digest, ends = check_prompt(model, tokenizer, 'grounded'), end_ids(lm, tokenizer)
     def write(asked):
         ids = encode_prompts(tokenizer, [QAPair('', asked)], 'grounded')
-        text = read_answer(tokenizer, greedy(lm, tokenizer, ids, max_new_tokens)[0], ends)['prediction']
-        return text if not text or text[-1] in '.!?]' else text[:max(text.rfind(mark) for mark in '.!?') + 1] # An unfinished sentence is cut
+        return _finished(read_answer(tokenizer, greedy(lm, tokenizer, ids, max_new_tokens)[0], ends)['prediction'])
     return write, digest
+
+# %% ../nbs/03k_worded.ipynb #worded-served-write
+def served_writer(
+    engine: str | Engine, # A name as for `llm.find_engine`, or an engine
+    journal: str | Path, # File of replies: what stands there is not paid for again
+    budget: Budget | None = None, # For the whole journal; None for no limit
+    max_new_tokens: int = 160, # Of an answer
+) -> Callable: # From a question with sources to a text; `RunStopped` or `BudgetStop` where there is none
+    "A service ready to word answers."
+    engine, rules = find_engine(engine) if isinstance(engine, str) else engine, Rules(tries=2)
+    ask = lambda requests: complete_all(requests, engine, journal=journal, budget=budget, concurrency=1, rules=rules)
+    ask([]) # A budget that can't be kept is told before a question
+    def write(asked):
+        reply = ask([service_request(QAPair('', asked), 'grounded', max_new_tokens)])[0]
+        if reply.open: raise RunStopped(f'{reply.error}: {reply.detail}')
+        return _finished(reply.text.strip())
+    return write
 
 # %% ../nbs/03k_worded.ipynb #worded-answerer
 def answerer(
-    model: str | Path = 'none', # As for `models.load_base`; 'none' for quotations alone
+    model: str | Path = 'none', # As for `models.load_base`; bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; 'none' for quotations alone
+    budget: Budget | None = None, # What a service may cost, for its whole journal; None for no limit
+    journal: str | Path | None = None, # Of a service's replies; asked.calls.jsonl in the data folder if None
 ) -> Callable: # From an index, a question, as_of, and subdomain and tell by name, to an `Answer`
     "The way in which `model` answers questions."
+    if budget and not is_service(model): raise BadInput(f'a budget is for a service, and {model} costs nothing: leave --budget out')
     if str(model) == 'none': return answer
-    write, _ = writer(model)
-    return lambda index, question, as_of=None, **more: worded_answer(index, question, write, Path(model).name, as_of, **more)
+    write = served_writer(str(model), journal or data_dir()/'asked.calls.jsonl', budget) if is_service(model) else writer(model)[0]
+    return lambda index, question, as_of=None, **more: worded_answer(index, question, write, short_name(model), as_of, **more)
+
+# %% ../nbs/03k_worded.ipynb #worded-served-row
+def served_row(
+    index: Index, # From `retrieve.open_index`
+    quoted: Prediction, # From `grounded.answer_all`
+    wrote: Prediction | None, # What a service made of its quotations, from `infer.ask_service`; None where it was not asked
+    name: str, # Of the model
+) -> Prediction: # Its status is model_error while the service has given nothing
+    "`quoted` with the wording that a service `wrote` in front, if that holds."
+    if wrote is None: return quoted
+    spent = {k: getattr(wrote, k) for k in ('stop_reason', 'prompt_tokens', 'new_tokens')}
+    if wrote.status == 'model_error': return replace(quoted, prediction='', citations=[], status=wrote.status, **spent)
+    plain = Answer(quoted.question, quoted.prediction, quoted.disposition, citations=quoted.citations, as_of=quoted.as_of)
+    return replace(quoted, prediction=reworded(index, plain, _finished(wrote.prediction), name).text, **spent)
+
+# %% ../nbs/03k_worded.ipynb #worded-served
+def word_served(
+    index: Index, # From `retrieve.open_index`
+    questions: list[QAPair], # Only qa_id and question are needed
+    engine: str | Engine, # A name as for `llm.find_engine`, or an engine
+    out: str | Path, # The file of predictions to write; quotations, raw wordings and replies stand beside it
+    *,
+    system: str = 'worded', # The name under which the answers stand
+    as_of: str | None = None, # ISO date; None for the newest
+    max_new_tokens: int = 160, # Of an answer
+    budget: Budget | None = None, # For all replies; None for no limit
+    concurrency: int = 8, # Calls at a time
+) -> dict: # Counts of `grounded.answer_all`; asked now, worded, failed (still open), new_tokens
+    "Answer `questions` in the words of a service where they hold; a stopped run goes on, and pays for no wording twice."
+    out, engine, wrote, calls = Path(out), find_engine(engine) if isinstance(engine, str) else engine, {}, {}
+    quotes, wordings, paid = (out.with_suffix(f'.{part}.jsonl') for part in ('quoted', 'wordings', 'calls'))
+    complete_all([], engine, journal=paid, budget=budget) # A budget that can't be kept is told before the sources are read
+    done = answer_all(index, questions, quotes, as_of=as_of)
+    quoted = read_jsonl(quotes, Prediction)
+    asked = [QAPair(r.qa_id, with_sources(r.question, r.citations), as_of=as_of) for r in quoted if r.disposition == 'answered']
+    if asked:
+        calls = ask_service(asked, engine, wordings, system=system, prompt='grounded', max_new_tokens=max_new_tokens, journal=paid, budget=budget, concurrency=concurrency)
+        wrote = {r.qa_id: r for r in read_jsonl(wordings, Prediction)}
+    made = dict(system=system, engine=engine.name, model=engine_model(engine.name), dtype=None, batch_size=None,
+        prompt_sha256=prompt_sha256(getattr(engine, 'tokenizer', None), 'grounded'))
+    rows = [replace(served_row(index, r, wrote.get(r.qa_id), short_name(engine.name)), **made) for r in quoted]
+    write_jsonl(out, rows)
+    worded = sum(bool(r.prediction) and r.prediction != q.prediction for r, q in zip(rows, quoted))
+    return dict(done, system=system, asked_now=calls.get('answered', 0), worded=worded, failed=calls.get('failed', 0), new_tokens=calls.get('new_tokens'))
 
 # %% ../nbs/03k_worded.ipynb #worded-all
 def word_all(
     index: Index, # From `retrieve.open_index`
     questions: list[QAPair], # Only qa_id and question are needed
-    model: str | Path, # As for `models.load_base`
+    model: str | Path, # As for `models.load_base`; or bedrock:ID, openai:URL#ID, sagemaker:ENDPOINT
     out: str | Path, # The file of predictions to write
     *,
     system: str = 'worded', # The name under which the answers stand
     as_of: str | None = None, # ISO date; None for the newest
     max_new_tokens: int = 160, # Of an answer
-) -> dict: # Counts of `grounded.answer_all`, and worded now
+    mode: str = 'scored', # For a model here: as for `infer.choose_dtype`
+    batch_size: int = 8, # For a service: calls at a time, at most 8
+    budget: Budget | None = None, # For a service; None for no limit
+) -> dict: # Counts of `grounded.answer_all`, and worded now; for a service those of `word_served`
     "Answer `questions` in the words of `model` where they hold, and write the predictions to `out`; a stopped run goes on."
-    (write, digest), name, worded = writer(model, max_new_tokens), Path(model).name, []
+    said = dict(system=system, as_of=as_of)
+    if is_service(model): return word_served(index, questions, str(model), out, max_new_tokens=max_new_tokens, budget=budget, concurrency=min(batch_size, 8), **said)
+    dtype, name, worded = choose_dtype(mode), short_name(model), []
+    write, digest = writer(model, max_new_tokens, dtype)
     def reply(index, question, as_of):
         said = worded_answer(index, question, write, name, as_of)
         worded.append(bool(said.wording))
         return said
-    version = content_hash([model_sha256(model), max_new_tokens, *chooser(index)])
-    made = dict(engine='transformers', model=name, model_sha256=version, prompt_sha256=digest)
-    return dict(answer_all(index, questions, out, system, as_of, reply, made), worded_now=sum(worded))
+    version = content_hash([model_sha256(model), max_new_tokens, dtype, *chooser(index)])
+    made = dict(engine='transformers', model=name, model_sha256=version, prompt_sha256=digest, dtype=dtype)
+    return dict(answer_all(index, questions, out, reply=reply, made=made, **said), worded_now=sum(worded))

@@ -1,7 +1,9 @@
 "One call behind all engines: services over HTTP on loopback, number formats, and the same prompt token by token."
 import functools
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -234,3 +236,148 @@ def test_infer_through_llama_cpps_server_is_infer_here(llama_cpp, tmp_path):
     for model, out in ((name, 'there'), ('smollm2-135m', 'here')): I.infer(asked, model, tmp_path/f'{out}.jsonl', system='s', max_new_tokens=12)
     there, here = (read_jsonl(tmp_path/f'{out}.jsonl', Prediction) for out in ('there', 'here'))
     assert [(r.prediction, r.status, r.prompt_tokens, r.new_tokens) for r in there] == [(r.prediction, r.status, r.prompt_tokens, r.new_tokens) for r in here]
+
+
+# Services that word answers over the sources
+FOUND = ['How long is a reentry permit valid?', 'How soon must I apply for asylum?', 'What does Form I-130 ask for?', 'Can I sponsor my mother with a green card?']
+OVER = [QAPair(f'q{i}', q) for i, q in enumerate([*FOUND, 'Where do I mail Form I-1485?'])]
+
+
+@pytest.fixture(scope='module')
+def corpus(tmp_path_factory):
+    from immig_research.sources import collect
+    from immig_research.store import sample_store
+    folder = tmp_path_factory.mktemp('corpus')
+    collect(sample_store(), folder)
+    return folder
+
+
+@pytest.fixture
+def over(run, corpus):
+    return lambda kind, *more, **named: run(kind, '--rag', '--words-only', '--corpus', str(corpus), *more, asked=OVER, **named)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_service_words_the_quotations_under_the_renderers_prompt(kind, over, box, tmp_path):
+    from immig_research.worded import with_sources
+    code, said = over(kind)
+    rows, quoted = (read_jsonl(tmp_path/f, Prediction) for f in ('p.jsonl', 'p.quoted.jsonl'))
+    assert code == 0 and said['questions'] == 5 and (said['asked_now'], said['worded'], said['failed']) == (box.calls, box.calls, 0) and box.calls == said['answered'] >= 3
+    sent = [json.loads(body) for body in box.seen]
+    if kind == 'bedrock': sent = [(body['system'][0]['text'], body['messages'][0]['content'][0]['text']) for body in sent]
+    else: sent = [tuple(m['content'] for m in body['messages']) for body in sent]
+    assert sorted(sent) == sorted((PROMPTS['grounded'].system, with_sources(q.question, q.citations)) for q in quoted if q.disposition == 'answered')
+    for r, q in zip(rows, quoted, strict=True):
+        asked = q.disposition == 'answered'
+        assert r.citations == q.citations and r.prediction.endswith(q.prediction) and (r.prediction != q.prediction) == asked == (r.new_tokens is not None)
+        assert (r.engine, r.status, r.dtype, r.model_sha256) == (name_of(kind, box), 'ok', None, q.model_sha256) and len(r.prompt_sha256) == 64
+    before = (tmp_path/'p.jsonl').read_bytes()
+    assert over(kind)[1]['asked_now'] == 0 and box.calls == said['answered'] and (tmp_path/'p.jsonl').read_bytes() == before
+
+
+@pytest.mark.parametrize('text', ['It is valid for 19 years [1].', 'See 8 U.S.C. 1999 [1].', 'The sources do not say.', 'A reentry permit is valid [9].', 'Sorry'])
+def test_a_service_whose_wording_does_not_hold_leaves_the_quotations(text, over, box, tmp_path, monkeypatch):
+    monkeypatch.setattr('standins.answer_of', lambda body: text)
+    assert over('bedrock')[1]['worded'] == 0
+    rows, quoted = (read_jsonl(tmp_path/f, Prediction) for f in ('p.jsonl', 'p.quoted.jsonl'))
+    assert [(r.prediction, r.status) for r in rows] == [(q.prediction, 'ok') for q in quoted]
+
+
+@pytest.mark.parametrize('act', ['cut', 'filtered'])
+def test_a_reply_without_a_wording_leaves_the_quotations(act, over, box):
+    box.mood = lambda n, who, attempt: act
+    code, said = over('bedrock')
+    assert code == 0 and (said['worded'], said['failed']) == (0, 0) and over('bedrock')[1]['asked_now'] == 0
+
+
+def test_a_failed_wording_stays_open_and_the_next_run_asks_it_alone(over, box, tmp_path):
+    box.message, box.mood = 'Input is too long for the requested model', lambda n, who, attempt: 'invalid' if n == 2 else 'ok'
+    code, said = over('bedrock')
+    open_ = [r for r in read_jsonl(tmp_path/'p.jsonl', Prediction) if r.status == 'model_error']
+    assert code == 1 and said['failed'] == len(open_) == 1 and (open_[0].prediction, open_[0].citations, open_[0].stop_reason) == ('', [], 'too_long')
+    code, said = over('bedrock')
+    assert code == 0 and (said['asked_now'], said['failed']) == (1, 0)
+    over('bedrock', out='whole.jsonl')
+    assert (tmp_path/'p.jsonl').read_bytes() == (tmp_path/'whole.jsonl').read_bytes()
+
+
+def test_a_budget_stops_wordings_and_a_larger_one_goes_on(over, box, tmp_path):
+    code, said = over('bedrock', '--budget', '2 calls', '--batch-size', '1')
+    assert code == 1 and said.startswith('immig: ') and box.calls == 2 and not (tmp_path/'p.jsonl').exists()
+    code, said = over('bedrock', '--budget', '50 calls, 1 dollars')
+    assert code == 0 and said['asked_now'] == box.calls - 2 and box.account()['doubled'] == 0 and (tmp_path/'p.calls.jsonl').exists()
+
+
+def test_dollars_for_a_service_without_a_price_are_refused_before_the_sources_are_read(over, box, tmp_path):
+    code, said = over('sagemaker', '--budget', '1 dollars')
+    assert code == 2 and 'needs a price' in said and box.calls == 0 and not (tmp_path/'p.quoted.jsonl').exists()
+
+
+def test_a_killed_run_of_wordings_goes_on_and_pays_once(box, corpus, tmp_path):
+    write_jsonl(tmp_path/'q.jsonl', OVER)
+    held, box.mood = box.mood, lambda n, who, attempt: 'stall' if n == 3 else 'ok' # The third call is in flight when it is killed
+    command = [sys.executable, '-m', 'immig_research.cli', 'infer', '--questions', tmp_path/'q.jsonl', '--rag', '--words-only', '--corpus', corpus, '--model', name_of('openai', box),
+               '--batch-size', '1', '--out', tmp_path/'p.jsonl', '--json']
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while box.calls < 3 and first.poll() is None and time.monotonic() < until: time.sleep(0.05)
+    first.kill()
+    first.wait()
+    assert box.calls == 3 and not (tmp_path/'p.jsonl').exists()
+    box.mood = held
+    said = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
+    assert (said['kept'], said['answered_now'], said['asked_now'], said['failed']) == (5, 0, said['answered'] - 2, 0)
+    assert box.paid.total() == said['answered'] and box.account()['doubled'] == 0
+
+
+@pytest.mark.parametrize('model, more', [('none', ['--max-new-tokens', '9']), ('none', ['--mode', 'fast']), ('none', ['--batch-size', '1']), ('none', ['--budget', '5 calls']), ('none', ['--prompt', 'seed']),
+    ('toy', ['--batch-size', '1']), ('toy', ['--budget', '5 calls']), ('toy', ['--prompt', 'seed']), ('openai', ['--mode', 'fast']), ('openai', ['--prompt', 'grounded'])])
+def test_an_option_that_does_nothing_over_sources_is_refused(model, more, box, corpus, tmp_path, capsys):
+    write_jsonl(tmp_path/'q.jsonl', OVER[:1])
+    code = main(['infer', '--questions', str(tmp_path/'q.jsonl'), '--rag', '--words-only', '--corpus', str(corpus), '--model', name_of(model, box) if model in KINDS else model,
+                 '--out', str(tmp_path/'p.jsonl'), *more])
+    said = capsys.readouterr().err
+    assert code == 2 and said.count('\n') == 1 and ' '.join(more) in said and 'leave it out' in said and box.calls == 0 and not (tmp_path/'p.jsonl').exists()
+
+
+@pytest.mark.parametrize('more, said', [(['--budget', '5'], 'budget must look like'), (['--batch-size', '0'], '--batch-size'), (['--max-new-tokens', '0'], '--max-new-tokens')])
+def test_wrong_words_over_sources(over, box, more, said):
+    code, line = over('openai', *more)
+    assert code == 2 and said in line and box.calls == 0
+
+
+@pytest.mark.parametrize('given, taken', [([], 8), (['--batch-size', '3'], 3), (['--batch-size', '50'], 8)])
+def test_calls_at_a_time_and_the_length_of_a_wording_are_honoured(given, taken, over, box, monkeypatch):
+    real, seen = I.complete_each, []
+    monkeypatch.setattr(I, 'complete_each', lambda *args, **named: seen.append(named['concurrency']) or real(*args, **named))
+    over('openai', '--max-new-tokens', '33', *given)
+    assert seen == [taken] and {json.loads(body)['max_tokens'] for body in box.seen} == {33}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_ask_words_with_a_service_and_pays_once(kind, box, corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('IMMIG_DATA', str(tmp_path/'data'))
+    words = ['ask', FOUND[0], '--corpus', str(corpus), '--words-only', '--model', name_of(kind, box), '--budget', '1 calls']
+    for _ in range(2):
+        assert main(words) == 0
+        out = capsys.readouterr().out
+        assert out.startswith('The stand-in has read: Sources:') and out.index('“') < out.index('Worded by') and box.calls == 1
+    assert (tmp_path/'data'/'asked.calls.jsonl').exists()
+    words[1] = FOUND[1]
+    assert main(words) == 0 and 'was left out: the budget ends here' in (out := ' '.join(capsys.readouterr().out.split())) and out.startswith('8 U.S.C.') and box.calls == 1
+
+
+@pytest.mark.parametrize('act, calls', [('denied', 1), ('throttled', 2), ('unavailable', 2)])
+def test_a_page_over_a_service_that_fails_shows_the_quotations(act, calls, box, corpus, tmp_path):
+    pytest.importorskip('starlette')
+    from starlette.testclient import TestClient
+
+    from immig_research.retrieve import open_index
+    from immig_research.serve import make_app
+    from immig_research.worded import answerer
+    page = TestClient(make_app(open_index(corpus, vectors=False), reply=answerer(name_of('openai', box), journal=tmp_path/'calls.jsonl')))
+    box.mood = lambda n, who, attempt: act
+    down = page.get('/', params=dict(question=FOUND[0]))
+    assert down.status_code == 200 and 'was left out' in down.text and act in down.text and '<blockquote>' in down.text and 'id="wording"' not in down.text and box.calls == calls
+    box.mood = lambda n, who, attempt: 'ok'
+    assert 'id="wording"' in page.get('/', params=dict(question=FOUND[0])).text
