@@ -165,7 +165,7 @@ def train(
     changes = {k: getattr(chosen, k) for k, given in dict(pairs=pairs, prompt=prompt).items() if given} or None
     return sagemaker_stage.train_on_sagemaker(dataset, recipe, out, model=model, changes=changes, accept_eula=accept_eula)
 
-# %% ../nbs/06_cli.ipynb #cli-infer
+# %% ../nbs/06_cli.ipynb #cli-rag
 def _whole(text, name, least=1):
     "The whole number `text`, at least `least`."
     if not str(text).isdigit() or int(text) < least: raise BadInput(f'--{name} must be a whole number from {least}, got {text!r}')
@@ -181,6 +181,7 @@ def _check_rag(model, given):
         if value is not None and name not in _TAKEN[kind]:
             raise BadInput(f'{flag(name)} {value} does nothing with --rag for {who}: leave it out; what it takes: {", ".join(map(flag, _TAKEN[kind])) or "--model"}')
 
+# %% ../nbs/06_cli.ipynb #cli-infer
 def infer(
     questions: str, # File of rows with qa_id and question
     model: str = None, # smollm2-135m (the embedded model, taken where none is given), a folder, a hub id, bedrock:ID, openai:URL#ID or sagemaker:ENDPOINT; with --rag what words the answers: smollm2-135m-immig, any of the others, or none, which is taken there
@@ -451,7 +452,7 @@ EXAMPLES = dict(
 
 # %% ../nbs/06_cli.ipynb #cli-notes
 _OWN = 'Another field: IMMIG_TAXONOMY names a JSON file with its parts and the words that tell them'
-_SERVICE = 'What a service writes is kept in asked.calls.jsonl in the data folder: it is not paid for twice, and --budget is for all of it. Where nothing comes, the quotations are the answer.'
+_SERVICE = 'A service is sent the question and its quotations, with identifiers masked. Its replies are kept in asked.calls.jsonl in the data folder: none is paid for twice, and --budget is for all of them. Where nothing comes, the quotations are the answer.'
 _FOLDER = 'What is not given with {} is looked for and written in the data folder: that of IMMIG_DATA, or data_local.'
 
 NOTES = dict( # What the options alone do not tell

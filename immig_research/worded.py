@@ -130,11 +130,12 @@ def worded_answer(
     tell(said.text)
     return said
 
-# %% ../nbs/03k_worded.ipynb #worded-write
+# %% ../nbs/03k_worded.ipynb #worded-finished
 def _finished(text):
     "`text` without a last sentence that has no end"
     return text if not text or text[-1] in '.!?]' else text[:max(text.rfind(mark) for mark in '.!?') + 1]
 
+# %% ../nbs/03k_worded.ipynb #worded-write
 def writer(
     model: str | Path, # As for `models.load_base`
     max_new_tokens: int = 160, # Of an answer
@@ -205,12 +206,13 @@ def word_served(
     concurrency: int = 8, # Calls at a time
 ) -> dict: # Counts of `grounded.answer_all`; asked now, worded, failed (still open), new_tokens
     "Answer `questions` in the words of a service where they hold; a stopped run goes on, and pays for no wording twice."
-    out, engine, wrote, calls = Path(out), find_engine(engine) if isinstance(engine, str) else engine, {}, {}
+    out, engine = Path(out), find_engine(engine) if isinstance(engine, str) else engine
     quotes, wordings, paid = (out.with_suffix(f'.{part}.jsonl') for part in ('quoted', 'wordings', 'calls'))
     complete_all([], engine, journal=paid, budget=budget) # A budget that can't be kept is told before the sources are read
     done = answer_all(index, questions, quotes, as_of=as_of)
     quoted = read_jsonl(quotes, Prediction)
     asked = [QAPair(r.qa_id, with_sources(r.question, r.citations), as_of=as_of) for r in quoted if r.disposition == 'answered']
+    wrote, calls = {}, dict(answered=0, failed=0, new_tokens=None)
     if asked:
         calls = ask_service(asked, engine, wordings, system=system, prompt='grounded', max_new_tokens=max_new_tokens, journal=paid, budget=budget, concurrency=concurrency)
         wrote = {r.qa_id: r for r in read_jsonl(wordings, Prediction)}
@@ -219,7 +221,7 @@ def word_served(
     rows = [replace(served_row(index, r, wrote.get(r.qa_id), short_name(engine.name)), **made) for r in quoted]
     write_jsonl(out, rows)
     worded = sum(bool(r.prediction) and r.prediction != q.prediction for r, q in zip(rows, quoted))
-    return dict(done, system=system, asked_now=calls.get('answered', 0), worded=worded, failed=calls.get('failed', 0), new_tokens=calls.get('new_tokens'))
+    return dict(done, system=system, asked_now=calls['answered'], worded=worded, failed=calls['failed'], new_tokens=calls['new_tokens'])
 
 # %% ../nbs/03k_worded.ipynb #worded-all
 def word_all(
@@ -236,8 +238,8 @@ def word_all(
     budget: Budget | None = None, # For a service; None for no limit
 ) -> dict: # Counts of `grounded.answer_all`, and worded now; for a service those of `word_served`
     "Answer `questions` in the words of `model` where they hold, and write the predictions to `out`; a stopped run goes on."
-    said = dict(system=system, as_of=as_of)
-    if is_service(model): return word_served(index, questions, str(model), out, max_new_tokens=max_new_tokens, budget=budget, concurrency=min(batch_size, 8), **said)
+    if is_service(model):
+        return word_served(index, questions, str(model), out, system=system, as_of=as_of, max_new_tokens=max_new_tokens, budget=budget, concurrency=min(batch_size, 8))
     dtype, name, worded = choose_dtype(mode), short_name(model), []
     write, digest = writer(model, max_new_tokens, dtype)
     def reply(index, question, as_of):
@@ -246,4 +248,4 @@ def word_all(
         return said
     version = content_hash([model_sha256(model), max_new_tokens, dtype, *chooser(index)])
     made = dict(engine='transformers', model=name, model_sha256=version, prompt_sha256=digest, dtype=dtype)
-    return dict(answer_all(index, questions, out, reply=reply, made=made, **said), worded_now=sum(worded))
+    return dict(answer_all(index, questions, out, system, as_of, reply, made), worded_now=sum(worded))
