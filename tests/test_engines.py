@@ -381,3 +381,12 @@ def test_a_page_over_a_service_that_fails_shows_the_quotations(act, calls, box, 
     assert down.status_code == 200 and 'was left out' in down.text and act in down.text and '<blockquote>' in down.text and 'id="wording"' not in down.text and box.calls == calls
     box.mood = lambda n, who, attempt: 'ok'
     assert 'id="wording"' in page.get('/', params=dict(question=FOUND[0])).text
+
+
+def test_wordings_go_as_a_batch_too(box, corpus, tmp_path):
+    from immig_research.batch import BatchPlace, BedrockBatch
+    from immig_research.retrieve import open_index
+    from immig_research.worded import word_served
+    engine = BedrockBatch('us.anthropic.claude-sonnet-4-6', BatchPlace('s3://bucket', 'arn:aws:iam::123456789012:role/batch', at_least=2, poll=0.01), endpoint_url=box.url)
+    said = word_served(open_index(corpus, vectors=False), OVER, engine, tmp_path/'p.jsonl')
+    assert said['worded'] == said['asked_now'] == said['answered'] and len(box.jobs) == 1 and box.calls == 0
