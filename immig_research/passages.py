@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain
 
 from .chunk import is_law, place_of, runs_of
 from .citations import ina_to_usc, parse_citations, usc_to_ina
@@ -27,9 +28,10 @@ def cut_long(
     max_words: int, # Wanted size of a piece
 ) -> list[int]: # Where pieces begin, and the length of `text` at the end
     "Cut `text` at ends of sentences into pieces of about `max_words` words, if it is much longer than that."
-    pieces = -(-len(text.split()) // max_words)
-    joints = [m.end() for m in _JOINT.finditer(text)]
-    if len(text.split()) <= 1.6 * max_words or not joints: return [0, len(text)]
+    words = len(text.split())
+    joints = [m.end() for m in _JOINT.finditer(text)] if words > 1.6 * max_words else []
+    if not joints: return [0, len(text)]
+    pieces = -(-words // max_words)
     wanted = [len(text) * n // pieces for n in range(1, pieces)]
     nearest = {min(joints, key=lambda j: abs(j - w)) for w in wanted}
     return [0, *sorted(nearest - {len(text)}), len(text)]
@@ -54,8 +56,10 @@ def openings(
     "How each place of `doc` begins."
     said = {}
     for p in doc.paragraphs:
-        place, known = place_of(doc, p), said.get(place_of(doc, p), '')
-        if p['kind'] == 'note' or len(known.split()) >= words + 10: continue
+        if p['kind'] == 'note': continue
+        place = place_of(doc, p)
+        known = said.get(place, '')
+        if len(known.split()) >= words + 10: continue
         said[place] = f'{known} {" ".join(doc.text[p["start"]:p["end"]].split()[:words])}'.strip()
     return said
 
@@ -137,22 +141,26 @@ def _stemmer():
     import Stemmer
     return Stemmer.Stemmer('english')
 
+_WORD = re.compile(r'[a-z0-9]+(?:-[a-z0-9]+)*')
+
 def split_words(
     text: str, # Any text
 ) -> list[str]: # Small letters, digits and hyphens only
     "The words of `text`."
-    return re.findall(r'[a-z0-9]+(?:-[a-z0-9]+)*', text.lower().replace('’', "'").replace("'s", '').replace('–', '-').replace('‑', '-'))
+    return _WORD.findall(text.lower().replace('’', "'").replace("'s", '').replace('–', '-').replace('‑', '-'))
+
+@lru_cache(maxsize=2**16)
+def _word_terms(word):
+    "Stems of `word`, and itself where it is joined by hyphens; none of a word that tells nothing"
+    if word in _STOP: return ()
+    joined = (word,) if '-' in word else ()
+    return (*joined, *(_stemmer().stemWord(part) for part in word.split('-') if part not in _STOP))
 
 def terms(
     text: str, # Any text
 ) -> list[str]: # Stems, in order, doubles kept
     "What `text` is found by."
-    stem, out = _stemmer().stemWord, []
-    for word in split_words(text):
-        if word in _STOP: continue
-        if '-' not in word: out.append(stem(word))
-        else: out += [word, *(stem(part) for part in word.split('-') if part not in _STOP)]
-    return out
+    return list(chain.from_iterable(map(_word_terms, split_words(text))))
 
 # %% ../nbs/03c_passages.ipynb #passages-share
 def share_known(

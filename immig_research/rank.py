@@ -34,21 +34,26 @@ def asked_for(
     return {sort for sort, pattern in _ASKS.items() if pattern.search(question)}
 
 # %% ../nbs/03e_rank.ipynb #rank-cover
+@lru_cache(maxsize=4096)
+def _known(text):
+    "The terms of `text` without doubles, kept: passages come back from question to question"
+    return frozenset(terms(text))
+
 def coverage(
     asked: dict[str, float], # Term of the question -> its weight
-    text: str, # What is looked at
+    *texts: str, # What is looked at
 ) -> float: # 0-1
-    "The share of the weight of the terms `asked` that `text` has."
-    found = set(terms(text)) & asked.keys()
-    return sum(asked[t] for t in found) / (sum(asked.values()) or 1)
+    "The share of the weight of the terms `asked` that `texts` have between them."
+    known = set().union(*map(_known, texts))
+    return sum(weight for t, weight in asked.items() if t in known) / (sum(asked.values()) or 1)
 
 # %% ../nbs/03e_rank.ipynb #rank-best-of
 def best_in_document(
-    scores: np.ndarray, # (passages,)
+    scores: np.ndarray, # (passages,) of any float
     document: np.ndarray, # (passages,) number of each passage's document
 ) -> np.ndarray: # (passages,)
     "For each passage the best of the `scores` in its `document`."
-    best = np.full(document.max() + 1 if len(document) else 0, -np.inf)
+    best = np.full(document.max() + 1 if len(document) else 0, -np.inf, scores.dtype)
     np.maximum.at(best, document, scores)
     return best[document]
 
@@ -78,7 +83,7 @@ def _text_columns(question, passages, asked, best):
     sorts, texts = asked_for(question), [p.text for p in passages]
     column = lambda values: np.array(list(values), float)
     words = column(len(t.split()) for t in texts)
-    yield from (column(coverage(asked, t) for t in texts), column(coverage(asked, f'{p.title} {p.context} {p.text}') for p in passages), best)
+    yield from (column(coverage(asked, t) for t in texts), column(coverage(asked, p.title, p.context, p.text) for p in passages), best)
     yield from (np.log(words + 1) / 5, words < 25, column(p.table for p in passages))
     yield from (column('time' in sorts and bool(_TIME.search(t)) for t in texts), column('amount' in sorts and bool(_AMOUNT.search(t)) for t in texts))
     yield from (column(p.source_type == kind for p in passages) for kind in _KINDS)

@@ -17,6 +17,7 @@ import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 
 # %% ../nbs/00a_records.ipynb #records-bad-input
@@ -39,6 +40,11 @@ def sha256_file(
     with open(path, 'rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
 
 # %% ../nbs/00a_records.ipynb #records-record
+@lru_cache(maxsize=64)
+def _columns(record):
+    "Names of the columns of the class `record`, and of those that a row must have"
+    return [f.name for f in fields(record)], [f.name for f in fields(record) if f.default is MISSING and f.default_factory is MISSING]
+
 class Record:
     "A row: a dataclass that reads and writes itself as a plain dict."
     @classmethod
@@ -47,9 +53,10 @@ class Record:
     ): # A record of this class
         "Read `row`, leaving out unknown columns."
         if not isinstance(row, dict): raise BadInput(f'{cls.__name__} row must be a JSON object, got {type(row).__name__}')
-        missing = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING and f.name not in row]
+        names, needed = _columns(cls)
+        missing = [n for n in needed if n not in row]
         if missing: raise BadInput(f'{cls.__name__} row lacks {", ".join(missing)}; it has {", ".join(sorted(row)) or "no columns"}')
-        return cls(**{f.name: row[f.name] for f in fields(cls) if f.name in row})
+        return cls(**{n: row[n] for n in names if n in row})
     def to_row(self) -> dict: # Columns in the order of the fields
         "This record as a dict of plain values."
         return asdict(self)

@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,10 @@ def bm25_index(
 ): # A `bm25s.BM25`
     "Index `texts` for BM25."
     import bm25s
-    vocabulary, rows = {}, []
-    for text in texts: rows.append([vocabulary.setdefault(t, len(vocabulary)) for t in text])
+    number = defaultdict(lambda: len(number)) # Of each term, in the order in which they come
+    rows = [[number[t] for t in text] for text in texts]
     index = bm25s.BM25(k1=1.2, b=b)
-    index.index((rows, vocabulary or {'': 0}), show_progress=False)
+    index.index((rows, dict(number) or {'': 0}), show_progress=False)
     return index
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-bm25-scores
@@ -60,8 +61,8 @@ def rarity(
 ) -> dict[str, float]: # Term -> its inverse document frequency
     "How much each of the terms `asked` tells."
     n, starts = int(index.scores['num_docs']), index.scores['indptr']
-    count = lambda t: int(starts[index.vocab_dict[t] + 1] - starts[index.vocab_dict[t]]) if t in index.vocab_dict else 0
-    return {t: float(np.log((n - count(t) + .5) / (count(t) + .5) + 1)) for t in dict.fromkeys(asked)}
+    texts = {t: int(starts[index.vocab_dict[t] + 1] - starts[index.vocab_dict[t]]) if t in index.vocab_dict else 0 for t in asked} # How many have it
+    return {t: float(np.log((n - c + .5) / (c + .5) + 1)) for t, c in texts.items()}
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-index
 @dataclass
@@ -92,10 +93,11 @@ _NAMES = ('words', 'headings', 'whole')
 
 def _word_fields(documents, passages):
     "Terms of every text of each word index"
-    yield [terms(f'{p.title} {p.context} {p.text}') for p in passages]
-    yield [terms(f'{p.title} {" ".join(documents[p.doc_id].section_path[-2:])}') for p in passages]
-    of = defaultdict(list)
-    for p in passages: of[p.doc_id] += terms(p.text)
+    said, of = [terms(p.text) for p in passages], defaultdict(list)
+    over = lru_cache(maxsize=None)(terms) # What many passages stand under is cut once
+    yield [over(p.title) + over(p.context) + own for p, own in zip(passages, said)]
+    yield [over(p.title) + over(' '.join(documents[p.doc_id].section_path[-2:])) for p in passages]
+    for p, own in zip(passages, said): of[p.doc_id] += own
     yield [of[d][:20_000] for d in documents]
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-make
@@ -103,7 +105,7 @@ def _make_words(documents, passages, folder):
     "Make the word indexes and write them, and the passages, to `folder`"
     for name, texts in zip(_NAMES, _word_fields(documents, passages)):
         bm25_index(texts, 0.6 if name == 'whole' else 0.75).save(str(folder/name), show_progress=False)
-    write_jsonl(folder/'passages.jsonl', passages)
+    write_jsonl(folder/'passages.jsonl', map(vars, passages))
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-open
 def _chunk_starts(chunks):
@@ -124,9 +126,10 @@ def open_index(
     key = dict(corpus=sha256_file(Path(corpus)/'documents.jsonl'), format=1)
     record = folder/'index.json'
     if not record.is_file() or json.loads(record.read_text()) != key:
-        _make_words(found.documents, cut_all(found.documents.values()), folder)
+        passages = cut_all(found.documents.values())
+        _make_words(found.documents, passages, folder)
         write_atomic(record, json.dumps(key) + '\n')
-    passages = read_jsonl(folder/'passages.jsonl', Passage)
+    else: passages = read_jsonl(folder/'passages.jsonl', Passage)
     bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
@@ -170,9 +173,8 @@ def within_subdomain(
 def _place_scores(index, question, day):
     "Scores of the passages in places, and in documents, that `question` names"
     inside, whole = np.zeros(len(index.passages), np.float32), np.zeros(len(index.passages), np.float32)
-    number = {d: n for n, d in enumerate(index.documents)}
     for doc_id, start, end, narrow in named_places(question, documents_on(index.verify_index, day)):
-        rows = np.flatnonzero(index.document == number[doc_id])
+        rows = np.flatnonzero(index.document == list(index.documents).index(doc_id))
         whole[rows] = 1
         if narrow: inside[[i for i in rows if index.passages[i].start < end and start < index.passages[i].end]] = 1
     return inside, whole
@@ -202,7 +204,10 @@ def candidates(
     words = scores['words'] + .3*scores['headings'] + .2*scores['document'] + .2*scores['law_words'] + 6*scores['named_document'] + 8*scores['named_place']
     found = set()
     for s in (words, scores['vector']):
-        if s.any() and s.max() > 0: found |= set(np.argsort(-s, kind='stable')[:most].tolist())
+        if not (len(s) and s.max() > 0): continue
+        least = max(0, len(s) - most)
+        near = np.flatnonzero(s >= np.partition(s, least)[least])
+        found |= set(near[np.argsort(-s[near], kind='stable')[:most]].tolist())
     return np.array(sorted(i for i in found if allowed[i]), int)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-hit
