@@ -224,7 +224,7 @@ def read_jsonl(
     "Read all rows of the file at `path`."
     path, rows = Path(path), []
     if not path.is_file(): raise BadInput(f'no such file: {path}')
-    for n, line in enumerate(path.read_text(encoding='utf-8').split('\n'), 1):
+    for n, line in enumerate(map(bytes.decode, path.read_bytes().split(b'\n')), 1):
         if not line.strip(): continue
         try: row = json.loads(line)
         except json.JSONDecodeError as e: raise BadInput(f'{path}, line {n}: not JSON ({e.msg}): {line[:60]!r}; mend or remove the line') from None
