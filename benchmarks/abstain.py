@@ -57,7 +57,7 @@ def main():
     args = parser.parse_args()
     rows, apart, models, tables = teaching(), read_taught(['dev', 'apart']) + asked('dev'), {}, []
     for name in ('words_alone', 'with_vectors'):
-        index = replace(open_index(args.corpus, vectors=name == 'with_vectors'), cross=None) # It changes no sign
+        index = replace(open_index(args.corpus, vectors=name == 'with_vectors'), cross=()) # They change no sign
         evidence, others = ([weigh(index, r.question, search(index, r.question, READ)) for r in tqdm(some, desc=name, disable=None)] for some in (rows, apart))
         models[name] = teach_abstainer(evidence, rows, others, apart)
         for part, asks in parts(args.test):

@@ -46,8 +46,8 @@ def ways(index):
     yield 'ranker, words alone', ranked(R.words_alone(index), False)
     if index.vectors is not None:
         yield 'vectors alone', by(lambda s: s['vector'])
-        yield 'ranker, words and vectors', ranked(replace(index, cross=None), True)
-    if index.cross is not None: yield '+ cross-encoder', ranked(index, True)
+        yield 'ranker, words and vectors', ranked(replace(index, cross=()), True)
+    for n, name in enumerate(('+ cross-encoder', '+ large cross-encoder')[:len(index.cross)], 1): yield name, ranked(replace(index, cross=index.cross[:n]), True)
 
 
 def main():
@@ -61,7 +61,7 @@ def main():
     for part in ('dev', 'test') if args.test else ('dev',):
         pairs, lost = written_pairs(corpus, read_written(splits=[part]))
         for name, find in ways(index):
-            if part == 'test' and not name.startswith(('BM25, 140', 'ranker', '+ cross')): continue
+            if part == 'test' and not name.startswith(('BM25, 140', 'ranker', '+')): continue
             table = R.measure(find, pairs).set_index('by')
             row = {f'{by}_{k}': float(table.loc[by, f'recall@{k}']) for by in ('document', 'paragraph', 'characters') for k in (1, 5, 20)}
             rows.append(dict(system=name, part=part, n=len(pairs), lost=len(lost), **row, mrr=float(table.loc['paragraph', 'mrr']), mrr_document=float(table.loc['document', 'mrr'])))

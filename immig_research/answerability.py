@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .cross_encoder import CrossEncoder, joined, new_head, pair_logits, token_ids, with_weights
+from .cross_encoder import CrossEncoder, frame_of, joined, new_head, pair_logits, token_ids, with_weights
 from .embed import Encoder, add_thin, fading_rate, load_encoder, lower_layers, thin_weights, upper_means
 from .models import device, fast_dtype
 from .passages import sentences
@@ -36,14 +36,16 @@ def extract(
     title: str, # Of the document
     context: str, # What stands over the passage; its last 12 words are taken
     text: str, # Of the passage
-    most: int = EXTRACT_WORDS, # Words; a first sentence that is longer is taken whole
+    most: int = EXTRACT_WORDS, # Words; a best sentence that is longer is taken whole
 ) -> str: # Title, context and the sentences
     "The part of a passage that has most to do with a question."
     said = [text[a:b] for a, b in sentences(text)]
     fits = [coverage(asked, s) / (1 + .02 * len(s.split())) for s in said]
-    first, taken = max(0, int(np.argmax(fits)) - 1) if said else 0, []
-    for s in said[first:]:
-        if taken and len(' '.join([*taken, s]).split()) > most: break
+    if not said: return f'{title} {" ".join(context.split()[-12:])}. '
+    room, best = lambda some: most - len(' '.join(some).split()), int(np.argmax(fits))
+    taken = said[max(0, best - 1):best + 1] if room(said[max(0, best - 1):best + 1]) >= 0 else [said[best]]
+    for s in said[best + 1:]:
+        if room([*taken, s]) < 0: break
         taken.append(s)
     return f'{title} {" ".join(context.split()[-12:])}. {" ".join(taken)}'
 
@@ -51,9 +53,9 @@ def extract(
 _ASKED_TOKENS, _READ_TOKENS, PASSAGES = 48, 100, 2
 
 def _pairs(tokenizer, question, texts):
-    "Token ids of `question` with each of `texts`, and where the second part begins"
-    asked = token_ids(tokenizer, [question], _ASKED_TOKENS)[0]
-    return [joined(tokenizer, asked, text) for text in token_ids(tokenizer, texts, _READ_TOKENS)]
+    "`question` with each of `texts`, as rows of tokens"
+    frame, asked = frame_of(tokenizer), token_ids(tokenizer, [question], _ASKED_TOKENS)[0]
+    return [joined(frame, asked, text) for text in token_ids(tokenizer, texts, _READ_TOKENS)]
 
 # %% ../nbs/03n_answerability.ipynb #answerability-read
 def read_kinds(
@@ -98,7 +100,7 @@ def teach_answerability(
     model, rng = deepcopy(encoder.model).to(device(), getattr(torch, fast_dtype())).eval(), random.Random(seed)
     plan = [[(r, _drawn(r, rng)) for part in parts for r in rng.sample(part, batch // 2)] for _ in range(steps)]
     every = {pair: n for n, pair in enumerate(dict.fromkeys((r.question, text) for step in plan for r, text in step))}
-    states = lower_layers(model, [_pairs(encoder.tokenizer, q, [text])[0] for q, text in every], first)
+    states = lower_layers(model, [_pairs(encoder.tokenizer, q, [text])[0][:2] for q, text in every], first)
     thin, head = add_thin(model, first, rank, seed), new_head(model.config.hidden_size, len(KINDS)).to(device())
     model.to(device()) # What was added too
     taught, losses = [*head.parameters(), *(p for m in thin.values() for p in (m.A, m.B))], []

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
-           'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'products', 'fading_rate',
+           'layers_of', 'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'products', 'fading_rate',
            'lower_layers', 'upper_means', 'under_headings', 'passage_text', 'VectorFile', 'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
@@ -87,9 +87,17 @@ def merge_adapter(
         with torch.no_grad(): layer.weight += (weights[f'{name}.B'].float() @ weights[f'{name}.A'].float()).to(layer.weight.dtype)
     return model
 
+# %% ../nbs/03d_embed.ipynb #embed-layers
+def layers_of(
+    model, # A transformers `BertModel` or `LlamaModel`
+) -> tuple: # What their list is called in it, and the list
+    "The layers of `model`, lowest first."
+    name = 'encoder.layer' if hasattr(model, 'encoder') else 'layers'
+    return name, model.get_submodule(name)
+
 # %% ../nbs/03d_embed.ipynb #embed-thin
 def add_thin(
-    model, # A transformers `BertModel`; changed, and frozen but for what is added
+    model, # A transformers `BertModel` or `LlamaModel`; changed, and frozen but for what is added
     first: int = 0, # Layers from this one on
     rank: int = 8, # Of the matrices
     seed: int = 0, # Of their first values
@@ -104,8 +112,8 @@ def add_thin(
         def forward(self, x): return self.plain(x) + 2 * (x @ self.A.to(x.dtype).T) @ self.B.to(x.dtype).T
     for p in model.parameters(): p.requires_grad = False
     torch.manual_seed(seed)
-    names = [n for n, m in model.encoder.layer[first:].named_modules() if isinstance(m, torch.nn.Linear)]
-    names = [f'encoder.layer.{int(n.split(".")[0]) + first}.{n.partition(".")[2]}' for n in names]
+    above, layers = layers_of(model)
+    names = [f'{above}.{n}.{inner}' for n, layer in enumerate(layers) if n >= first for inner, m in layer.named_modules() if isinstance(m, torch.nn.Linear)]
     for name in names:
         above, _, last = name.rpartition('.')
         setattr(model.get_submodule(above), last, Thin(model.get_submodule(name)))

@@ -20,9 +20,9 @@ from .abstain import Decision, decide, nearest_names, newest_text, packaged_abst
 from .answerability import EXTRACT_WORDS, PASSAGES
 from .chunk import cite_run, is_law
 from .clock import check_day
-from .compose import SENTENCES_READ, SENTENCE_WEIGHT, choose, cut, packaged_composer, score_units, units_of
+from .compose import case_of, choose, packaged_composer, score_units, units_of
 from .records import BadInput, Document, Prediction, QAPair, Record, append_jsonl, content_hash, heal_jsonl, write_jsonl
-from .retrieve import FOUND, PASSAGE_WEIGHT, READ, Hit, Index, overlap, search
+from .retrieve import CASCADE, FOUND, READ, Hit, Index, cut, overlap, search
 from .taxonomy import OWN
 from .verify import find_words, quote_pieces, verify
 
@@ -202,9 +202,9 @@ def chooser(
 ) -> list: # Weights of the ranker, of the composer and of what abstains, which models read, and what they weigh
     "What chooses the words for `index`, or not to answer."
     from immig_research.rank import packaged_ranker
-    weights = [packaged(index.vectors is not None) for packaged in (packaged_ranker, packaged_composer)]
+    weights = [packaged_ranker(index.vectors is not None), packaged_composer(case_of(index))]
     weights.append(packaged_abstainer(index.reader.identity if index.reader and index.answerability else ''))
-    return [*weights, *(m.identity for m in (index.asker, index.cross, index.answerability) if m), READ, PASSAGE_WEIGHT, SENTENCES_READ, SENTENCE_WEIGHT, EXTRACT_WORDS, PASSAGES, LIKELY]
+    return [*weights, *(m.identity for m in (index.asker, *index.cross, index.answerability) if m), CASCADE, EXTRACT_WORDS, PASSAGES, LIKELY]
 
 # %% ../nbs/03b_grounded.ipynb #grounded-all
 def answer_all(

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .compose import choose, cut, grown, score_units, units_of
+from .compose import choose, grown, score_units, units_of
 from .grounded import Quotation, quotation_of
 from .grounding import verify_spans
 from .passages import sentences, share_known, terms
 from .records import BadInput, QAPair, read_jsonl, write_atomic, write_jsonl
-from .retrieve import FOUND, Hit, Index, open_index, overlap, search
+from .retrieve import FOUND, Hit, Index, cut, open_index, overlap, search
 from .rows import choose_pairs
 from .sources import read_corpus
 from .split import certify, section_key

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['right_rows', 'plain_wording', 'lower_states', 'read_states', 'teach_asker', 'ranking_group', 'tune_retrieval',
-           'proves', 'unit_group', 'tune_composer', 'asked_pairs', 'reading_groups', 'labelled']
+           'proves', 'unit_group', 'tune_composer', 'asked_pairs', 'apart_from', 'reading_group', 'labelled']
 
 # %% ../nbs/03f_tune.ipynb #tune-imports
 import json
@@ -19,13 +19,13 @@ from tqdm.auto import tqdm
 
 from .abstain import extracts
 from .answerability import PASSAGES, Labelled
-from .compose import UNIT_SIGNS, Unit, likeness, unit_features, unit_text, units_of
+from .compose import UNIT_SIGNS, Unit, likeness, unit_features, units_of
 from .cross_encoder import Group
-from .embed import Encoder, add_thin, fading_rate, lower_layers, passage_text, thin_weights, upper_means
+from .embed import Encoder, add_thin, fading_rate, lower_layers, thin_weights, upper_means
 from .passages import terms
 from .rank import FEATURES, VECTORS, features, fit_ranker
 from .records import BadInput, QAPair, read_jsonl, write_atomic
-from .retrieve import READ, Hit, Index, all_scores, allowed_on, as_hit, candidates, overlap, rarity, search, words_alone
+from .retrieve import READ, Hit, Index, all_scores, allowed_on, as_hit, candidates, cut, overlap, parts_of, rarity, search, text_of, words_alone
 from .store import Reject
 from .written import documents_by_path, resolve_anchor
 
@@ -115,11 +115,11 @@ def ranking_group(
     return rows, x, np.array([int(r) in right for r in rows], float)
 
 # %% ../nbs/03f_tune.ipynb #tune-both
-def _fit_both(with_vectors, words_alone, names, out):
-    "Fit the weights for both cases to their groups, write them to `out`, and count questions and losses"
-    models = {case: fit_ranker(groups, names=names) for case, groups in dict(with_vectors=with_vectors, words_alone=words_alone).items()}
+def _fit_cases(cases, names, out):
+    "Fit the weights of each of `cases` to its groups, write them to `out`, and give their losses"
+    models = {case: fit_ranker(groups, names=names) for case, groups in cases.items()}
     write_atomic(out, json.dumps(models, indent=1) + '\n')
-    return dict(questions=len(with_vectors), **{case: m['loss'] for case, m in models.items()})
+    return {case: m['loss'] for case, m in models.items()}
 
 # %% ../nbs/03f_tune.ipynb #tune-all
 def tune_retrieval(
@@ -131,7 +131,7 @@ def tune_retrieval(
     if not pairs: raise BadInput('no pairs to learn from: give the training part of a written set')
     groups = [ranking_group(index, p)[1:] for p in tqdm(pairs, desc='candidates', unit='question', disable=None)]
     silent = np.array([f.startswith(VECTORS) for f in FEATURES])
-    return _fit_both(groups, [(np.where(silent, 0, x), y) for x, y in groups], FEATURES, out)
+    return dict(questions=len(pairs), **_fit_cases(dict(with_vectors=groups, words_alone=[(np.where(silent, 0, x), y) for x, y in groups]), FEATURES, out))
 
 # %% ../nbs/03f_tune.ipynb #tune-proves
 def proves(
@@ -158,15 +158,16 @@ def unit_group(
 
 # %% ../nbs/03f_tune.ipynb #tune-composer
 def tune_composer(
-    index: Index, # Of the corpus that `pairs` are from; with vectors, where both sets of weights are wanted
+    index: Index, # Of the corpus that all pairs are from; with vectors and cross-encoders, where all sets of weights are wanted
     pairs: list[QAPair], # The training part
+    unread: list[QAPair], # That no cross-encoder has learnt from, or what it says of them would flatter it
     out: str | Path, # The file to write
-) -> dict: # questions, and the loss of both models
-    "Fit both models of `compose` on `pairs` and write them to `out`."
-    if not pairs: raise BadInput('no pairs to learn from: give the training part of a written set')
-    index = replace(index, cross=None) # It has learnt from these pairs, so what it brings in here would flatter it
-    groups = [[unit_group(i, p) for p in tqdm(pairs, desc='sentences', unit='question', disable=None)] for i in (index, words_alone(index))]
-    return _fit_both(*groups, UNIT_SIGNS, out)
+) -> dict: # questions of both parts, and the loss of each of `compose.CASES`
+    "Fit the models of `compose` and write them to `out`."
+    if not pairs or not unread: raise BadInput('no pairs to learn from: give the training part of a written set, and pairs that no cross-encoder has learnt from')
+    cases = dict(words_alone=(words_alone(index), pairs), with_vectors=(replace(index, cross=()), pairs), read=(index, unread))
+    groups = {case: [unit_group(i, p) for p in tqdm(some, desc=f'sentences, {case}', unit='question', disable=None)] for case, (i, some) in cases.items()}
+    return dict(questions=len(pairs), unread=len(unread), **_fit_cases(groups, UNIT_SIGNS, out))
 
 # %% ../nbs/03f_tune.ipynb #tune-asked
 def asked_pairs(
@@ -183,22 +184,33 @@ def asked_pairs(
         pairs.append(QAPair(f'asked-{split}-{n}', row['question'], source_doc_id=doc.doc_id, span_start=start, span_end=end, source_span=doc.text[start:end]))
     return pairs
 
+def apart_from(
+    pairs: list[QAPair], # With their spans
+    taught: list[QAPair], # That something has learnt from
+) -> list[QAPair]: # Those that share no character of a span with one of `taught`
+    "The `pairs` whose spans taught nothing."
+    spans = {}
+    for p in taught: spans.setdefault(p.source_doc_id, []).append((p.span_start, p.span_end))
+    return [p for p in pairs if not any(overlap(p.span_start, p.span_end, *span) for span in spans.get(p.source_doc_id, ()))]
+
 # %% ../nbs/03f_tune.ipynb #tune-reading
-def reading_groups(
-    index: Index, # From `retrieve.open_index`, without a cross-encoder
+def _proofs(index, pair, row):
+    "Numbers of the parts of the passage `row` that lie half in the span of `pair`, or hold half of it"
+    p, every = index.passages[row], cut(index, index.passages[row].doc_id)
+    spans = [(every[a].start, every[b].end) for a, b in parts_of(index, p)]
+    return [n for n, (a, b) in enumerate(spans) if overlap(a, b, pair.span_start, pair.span_end) >= .5 * min(b - a, pair.span_end - pair.span_start)]
+
+def reading_group(
+    index: Index, # From `retrieve.open_index`, without cross-encoders
     question: str, # As people ask
     pair: QAPair | None, # With its span; None for a question that has no answer here
     k: int = 40, # Passages
-    few: int = 8, # Of which sentences are taken
-    most: int = 60, # Wrong sentences
-) -> list[Group]: # Of passages, and of sentences; none without a right text, unless `pair` is None
-    "What the cross-encoder learns from a question."
+) -> Group | None: # None for a pair without a right passage
+    "What the cross-encoders learn from a question."
     hits, right = search(index, question, k), right_rows(index, pair) if pair else []
-    units, said = units_of(index, hits[:few]), lambda row: passage_text(index.passages[row])
-    text, holds = lambda u: unit_text(hits[u.hit], u), lambda u: bool(pair) and proves(hits[u.hit], u, pair)
-    groups = [Group(question, [said(r) for r in right], [said(h.row) for h in hits if h.row not in right]),
-        Group(question, [text(u) for u in units if holds(u)], [text(u) for u in units if not holds(u)][:most])]
-    return [g for g in groups if g.wrong and (g.right or not pair)]
+    said = lambda row: text_of(index, index.passages[row])
+    group = Group(question, [said(r) for r in right], [_proofs(index, pair, r) for r in right], [said(h.row) for h in hits if h.row not in right])
+    return group if group.wrong and (right or not pair) else None
 
 # %% ../nbs/03f_tune.ipynb #tune-labelled
 def labelled(

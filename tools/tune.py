@@ -1,8 +1,7 @@
 """Make again what `retrieve` and `compose` have learnt: the files of immig_research/data that `tune` describes.
 
-`python tools/tune.py asker|ranker|groups|cross|answerability|composer --corpus CORPUS --dataset DATASET --out OUT`, in this order. `groups` and `cross` are
-two steps so that a machine with a GPU can do the second, for which OUT/groups.json.gz and the encoder are enough.
-The packaged cross-encoder was taught before four voices were set apart (`traps`), so their traps are among what it learnt; made anew, they are not.
+`python tools/tune.py asker|ranker|groups|cross|large|answerability|composer --corpus CORPUS --dataset DATASET --out OUT`, in this order. `groups` is a step
+of its own so that a machine with a GPU can do the two after it, for which OUT/groups.json.gz and the base models are enough.
 Afterwards `python benchmarks/abstain.py --corpus CORPUS` fits when to abstain, and `python benchmarks/recall.py --corpus CORPUS` measures.
 """
 import argparse
@@ -17,17 +16,19 @@ from tqdm.auto import tqdm
 
 import immig_research
 from immig_research.answerability import cross_encoder_base, teach_answerability
-from immig_research.cross_encoder import Group, teach_cross_encoder
+from immig_research.cross_encoder import Group, Text, large_base, teach_cross_encoder
 from immig_research.embed import load_encoder
+from immig_research.models import device
 from immig_research.records import QAPair, read_jsonl
 from immig_research.retrieve import open_index
 from immig_research.sources import read_corpus
 from immig_research.traps import read_taught
 from immig_research.tune import (
+    apart_from,
     asked_pairs,
     labelled,
     plain_wording,
-    reading_groups,
+    reading_group,
     right_rows,
     teach_asker,
     tune_composer,
@@ -60,24 +61,34 @@ def ranker(args): print(tune_retrieval(open_index(args.corpus), pairs_of(args, g
 
 
 def groups(args):
-    index = replace(open_index(args.corpus), cross=None)
+    index = replace(open_index(args.corpus), cross=())
     traps = [r.question for r in read_taught() if r.trap and not r.voice.startswith('premises')] # A passage that sets a false premise right must be found
     asked = [*((p.question, p) for p in pairs_of(args)), *((q, None) for q in traps)]
-    every = [g for question, pair in tqdm(asked, unit='question', disable=None) for g in reading_groups(index, question, pair)]
-    number = {t: n for n, t in enumerate(dict.fromkeys(t for g in every for t in (*g.right, *g.wrong)))}
-    rows = [(g.question, [number[t] for t in g.right], [number[t] for t in g.wrong]) for g in every]
-    with gzip.open(args.out/'groups.json.gz', 'wt') as f: json.dump(dict(texts=list(number), groups=rows), f)
+    every = [g for question, pair in tqdm(asked, unit='question', disable=None) if (g := reading_group(index, question, pair))]
+    texts = {t.said: t for g in every for t in (*g.right, *g.wrong)}
+    number = {said: n for n, said in enumerate(texts)}
+    rows = [(g.question, [number[t.said] for t in g.right], g.proofs, [number[t.said] for t in g.wrong]) for g in every]
+    with gzip.open(args.out/'groups.json.gz', 'wt') as f: json.dump(dict(texts=list(texts.values()), groups=rows), f)
 
 
-def cross(args):
+def read_groups(args):
+    "What `groups` wrote"
     with gzip.open(args.out/'groups.json.gz', 'rt') as f: kept = json.load(f)
-    said = lambda numbers: [kept['texts'][n] for n in numbers]
-    every = [Group(question, said(right), said(wrong)) for question, right, wrong in kept['groups']]
-    print(teach_cross_encoder(load_encoder('float32'), every, DATA/'cross-encoder.safetensors'))
+    texts = [Text(said, sentences) for said, sentences in kept['texts']]
+    said = lambda numbers: [texts[n] for n in numbers]
+    return [Group(question, said(right), proofs, said(wrong)) for question, right, proofs, wrong in kept['groups']]
+
+
+def cross(args): print(teach_cross_encoder(load_encoder('float32'), read_groups(args), DATA/'cross-encoder.safetensors', epochs=6))
+
+
+def large(args):
+    base = large_base('float32' if device() == 'cpu' else 'bfloat16')
+    print(teach_cross_encoder(base, read_groups(args), DATA/'large-cross-encoder.safetensors', epochs=2, rate=5e-4))
 
 
 def answerability(args):
-    index, corpus = replace(open_index(args.corpus), cross=None), read_corpus(args.corpus)
+    index, corpus = replace(open_index(args.corpus), cross=()), read_corpus(args.corpus)
     plain = random.Random(4).sample([r for r in read_jsonl(DATA/'asked.jsonl') if r['split'] == 'train'], ASKED)
     own = {p.question: p for p in asked_pairs(corpus, [*read_jsonl(DATA/'premises.jsonl'), *plain])}
     rows = [*((r.question, r.trap) for r in read_taught()), *((r['question'], '') for r in plain)]
@@ -85,18 +96,20 @@ def answerability(args):
     print(teach_answerability(cross_encoder_base(), every, DATA/'answerability.safetensors'))
 
 
-def composer(args): print(tune_composer(open_index(args.corpus), pairs_of(args, generated=False), DATA/'composer.json'))
+def composer(args):
+    pairs = pairs_of(args, generated=False)
+    print(tune_composer(open_index(args.corpus), pairs, apart_from(asked_pairs(read_corpus(args.corpus), split='dev'), pairs), DATA/'composer.json'))
 
 
 def main():
-    steps = dict(asker=asker, ranker=ranker, groups=groups, cross=cross, answerability=answerability, composer=composer)
+    steps = dict(asker=asker, ranker=ranker, groups=groups, cross=cross, large=large, answerability=answerability, composer=composer)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('step', choices=steps)
     parser.add_argument('--corpus', type=Path)
     parser.add_argument('--dataset', type=Path)
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    needs = dict(asker=('corpus', 'dataset'), ranker=('corpus',), groups=('corpus', 'dataset', 'out'), cross=('out',), answerability=('corpus',), composer=('corpus',))[args.step]
+    needs = dict(asker=('corpus', 'dataset'), ranker=('corpus',), groups=('corpus', 'dataset', 'out'), cross=('out',), large=('out',), answerability=('corpus',), composer=('corpus',))[args.step]
     if lost := [f'--{n}' for n in needs if getattr(args, n) is None]: parser.error(f'{args.step} needs {" and ".join(lost)}')
     if args.out: args.out.mkdir(parents=True, exist_ok=True)
     steps[args.step](args)
