@@ -18,16 +18,25 @@ import immig_research
 from immig_research.abstain import weigh
 from immig_research.records import read_jsonl
 from immig_research.retrieve import READ, open_index, search
+from immig_research.sources import read_corpus
 from immig_research.traps import Taught, measure_traps, read_taught, teach_abstainer
+from immig_research.tune import apart_from, asked_pairs
+from immig_research.written import read_written, written_pairs
 
 PLAIN, PAIRS = 1500, 400 # Of the answerable questions in people's words, and of the pairs, that teach the weights: with all pairs they lose sight of other traps
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(immig_research.__file__).parent/'data'
 
 
-def asked(split):
-    "Questions in people's words that can be answered"
-    return [Taught(r['question'], '', 'asked', r['split']) for r in read_jsonl(DATA/'asked.jsonl') if r['split'] == split]
+def asked():
+    "Questions in people's words that can be answered, and that may teach"
+    return [Taught(r['question'], '', 'asked', 'train') for r in read_jsonl(DATA/'asked.jsonl') if r['split'] == 'train']
+
+
+def kept_back(corpus):
+    "Those that teach nothing, and whose spans teach nothing either"
+    taught = written_pairs(corpus, read_written(splits=['train']))[0] + asked_pairs(corpus)
+    return [Taught(p.question, '', 'asked', 'dev') for p in apart_from(asked_pairs(corpus, split='dev'), taught)]
 
 
 def sort_of(row):
@@ -39,13 +48,13 @@ def teaching():
     "The questions that teach the weights"
     rows, some = read_taught(), random.Random(0)
     pairs = [r for r in rows if sort_of(r) == 'premises']
-    return [r for r in rows if sort_of(r) != 'premises'] + some.sample(pairs, PAIRS) + random.Random(4).sample(asked('train'), PLAIN)
+    return [r for r in rows if sort_of(r) != 'premises'] + some.sample(pairs, PAIRS) + random.Random(4).sample(asked(), PLAIN)
 
 
-def parts(test):
-    "Name of a part -> its questions"
+def parts(plain, test):
+    "Name of a part -> its questions, with the `plain` ones of people's"
     for split in ('dev', 'apart', *['test'] * test):
-        rows = read_taught([split]) + (asked('dev') if split == 'dev' else [])
+        rows = read_taught([split]) + (plain if split == 'dev' else [])
         for sort in ('written', 'voices', 'premises', 'asked'):
             if mine := [r for r in rows if sort_of(r) == sort]: yield f'{sort}, {split}', mine
 
@@ -55,12 +64,13 @@ def main():
     parser.add_argument('--corpus', required=True)
     parser.add_argument('--test', action='store_true', help='also ask the questions that chose nothing')
     args = parser.parse_args()
-    rows, apart, models, tables = teaching(), read_taught(['dev', 'apart']) + asked('dev'), {}, []
+    plain = kept_back(read_corpus(args.corpus))
+    rows, apart, models, tables = teaching(), read_taught(['dev', 'apart']) + plain, {}, []
     for name in ('words_alone', 'with_vectors'):
         index = replace(open_index(args.corpus, vectors=name == 'with_vectors'), cross=()) # They change no sign
         evidence, others = ([weigh(index, r.question, search(index, r.question, READ)) for r in tqdm(some, desc=name, disable=None)] for some in (rows, apart))
         models[name] = teach_abstainer(evidence, rows, others, apart)
-        for part, asks in parts(args.test):
+        for part, asks in parts(plain, args.test):
             found = measure_traps(index, [r for r in asks if r.trap], [r.question for r in asks if not r.trap], models[name])
             tables += [dict(weights=name, part=part, **row) for row in found[['kind', 'n', 'seen']].to_dict('records') if row['n']]
         print(*(row for row in tables if row['weights'] == name), sep='\n', flush=True)

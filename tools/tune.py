@@ -1,7 +1,8 @@
 """Make again what `retrieve` and `compose` have learnt: the files of immig_research/data that `tune` describes.
 
 `python tools/tune.py asker|ranker|groups|cross|large|answerability|composer --corpus CORPUS --dataset DATASET --out OUT`, in this order. `groups` is a step
-of its own so that a machine with a GPU can do the two after it, for which OUT/groups.json.gz and the base models are enough.
+of its own so that a machine with a GPU can do the two after it, for which OUT/groups.json.gz and the base models are enough. The packaged large
+cross-encoder has seen 6,400 of the 7,499 groups once (`dev/LOG.md`); here it is taught twice over all.
 Afterwards `python benchmarks/abstain.py --corpus CORPUS` fits when to abstain, and `python benchmarks/recall.py --corpus CORPUS` measures.
 """
 import argparse
