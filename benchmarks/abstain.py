@@ -34,7 +34,7 @@ def asked():
 
 
 def kept_back(corpus):
-    "Those that teach nothing, and whose spans teach nothing either"
+    "Those that teach nothing, and whose spans no other question in people's words rests on"
     taught = written_pairs(corpus, read_written(splits=['train']))[0] + asked_pairs(corpus)
     return [Taught(p.question, '', 'asked', 'dev') for p in apart_from(asked_pairs(corpus, split='dev'), taught)]
 

@@ -61,7 +61,7 @@ def main():
     for part in ('dev', 'test') if args.test else ('dev',):
         pairs, lost = written_pairs(corpus, read_written(splits=[part]))
         for name, find in ways(index):
-            if part == 'test' and not name.startswith(('BM25, 140', 'ranker', '+')): continue
+            if part == 'test' and not name.startswith(('BM25, 140', 'ranker', '+ cross', '+ large')): continue
             table = R.measure(find, pairs).set_index('by')
             row = {f'{by}_{k}': float(table.loc[by, f'recall@{k}']) for by in ('document', 'paragraph', 'characters') for k in (1, 5, 20)}
             rows.append(dict(system=name, part=part, n=len(pairs), lost=len(lost), **row, mrr=float(table.loc['paragraph', 'mrr']), mrr_document=float(table.loc['document', 'mrr'])))

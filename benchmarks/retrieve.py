@@ -108,7 +108,7 @@ def main():
         if system not in ('faiss', 'ours-vectors'): rows.append(row(system, what, 'peak_mb', [m['peak_mb'] for m in ms], 'MB')) # These two load what they don't use
         if not asks: rows.append(row(system, what, 'seconds', [m['seconds'] for m in ms], 's'))
     note = ('bm25s: its retrieve over our terms. ours-bm25: our scores and best of the same index. ours-words: three word searches, places named and the ranker. faiss: IndexFlatIP, the question encoded as by ours-vectors. '
-        'ours: words, vectors and ranker. ours-read: the cross-encoder too, over 20 questions. ours-build: passages cut, all indexes made and written, without and with vectors. Ratios against bm25s.')
+        'ours: words, vectors and ranker. ours-read: both cross-encoders too, over 20 questions. ours-build: passages cut, all indexes made and written, without and with vectors. Ratios against bm25s.')
     for r in write_result('retrieve', rows, ('bm25s', 'faiss-cpu', 'numpy', 'torch'), note)['rows']: print(r['system'], r['what'], r['metric'], r['value'], r['ratio'])
     print(f'{time.perf_counter() - start:.0f} s')
 

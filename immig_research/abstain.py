@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Evidence', 'Decision', 'years_in', 'dated_ahead', 'names_in', 'missing_names', 'nearest_names', 'newest_text',
-           'signs', 'grams_of', 'meaning_of', 'extracts', 'weigh', 'fit_abstainer', 'packaged_abstainer', 'chances',
-           'decide']
+           'signs', 'grams_of', 'meaning_of', 'extracts', 'readers_of', 'weigh', 'fit_abstainer', 'packaged_abstainer',
+           'chances', 'decide']
 
 # %% ../nbs/03g_abstain.ipynb #abstain-imports
 import difflib
@@ -21,7 +21,7 @@ from .answerability import KINDS, PASSAGES, REASONS, extract, read_kinds
 from .clock import check_day
 from .embed import Encoder
 from .facts import facts_of, same_fact
-from .passages import terms
+from .passages import sentences, terms
 from .rank import coverage
 from .records import BadInput
 from .retrieve import Hit, Index, rarity
@@ -42,13 +42,15 @@ def years_in(
     "The years that `text` names."
     return {int(y) for y in re.findall(r'(?<![\d$,.#/-])(1[4-9]\d\d|20\d\d)(?![\d,]|\()', _LAW.sub(' ', text))}
 
-_RUNS_OUT = re.compile(r'\b(?:expir\w+|valid|runs? out|good (?:for|through)|turn(?:s|ing)? \d+)\b[^.?!]{0,30}?\b(20\d\d)\b', re.I)
+_OWN = re.compile(r'\b(?:my|his|her|our|their)\b[^.?!]{0,40}\b(?:cards?|visas?|passports?|permits?|status|i-94|parole|tps|documents?|license|authorization)\b', re.I)
+_RUNS_OUT = re.compile(r'\b(?:expir\w+|valid|r[ua]ns? out|run out|good|ends?)\b', re.I)
 
 def dated_ahead(
     text: str, # Any text
-) -> set[int]: # Of 2000 to 2099
+) -> set[int]: # Years as in `years_in`
     "The years in which something of the asker's runs out: a card that expires in 2035 says nothing of the law of 2035."
-    return {int(y) for y in _RUNS_OUT.findall(text)}
+    said = [text[a:b] for a, b in sentences(text)]
+    return {y for s in said if _OWN.search(s) and _RUNS_OUT.search(s) for y in years_in(s)}
 
 def names_in(
     text: str, # Any text
@@ -163,8 +165,14 @@ def extracts(
     return [extract(asked, h.title, h.context, h.text) for h in sorted(hits, key=lambda h: -h.score)[:k]]
 
 # %% ../nbs/03g_abstain.ipynb #abstain-weigh
-Evidence = namedtuple('Evidence', 'signs grams vector encoder read', defaults=(None, '', None))
-Evidence.__doc__ = "`signs` from `signs`, `grams` from `grams_of`, `vector` from `meaning_of` or None, the identity of the `encoder` that made it, and `read` from `answerability.read_kinds` or None."
+Evidence = namedtuple('Evidence', 'signs grams vector readers read', defaults=(None, '', None))
+Evidence.__doc__ = "`signs` from `signs`, `grams` from `grams_of`, `vector` from `meaning_of` or None, the models that read it, from `readers_of`, and `read` from `answerability.read_kinds` or None."
+
+def readers_of(
+    index: Index, # From `retrieve.open_index`
+) -> str: # Identities; '' where one is missing
+    "The models that read a question of `index` before it is answered."
+    return f'{index.reader.identity} {index.answerability.identity}' if index.reader and index.answerability else ''
 
 def weigh(
     index: Index, # From `retrieve.open_index`
@@ -173,9 +181,9 @@ def weigh(
     day: str | None = None, # ISO date; None for the newest
 ) -> Evidence: # Without a vector where the index has no reader
     "All that is known of `question` before it is answered."
-    vector, name = (meaning_of(question, index.reader), index.reader.identity) if index.reader else (None, '')
+    vector = meaning_of(question, index.reader) if index.reader else None
     read = read_kinds(index.answerability, question, extracts(index, question, hits)) if index.answerability else None
-    return Evidence(signs(index, question, hits, day), grams_of(question), vector, name, read)
+    return Evidence(signs(index, question, hits, day), grams_of(question), vector, readers_of(index), read)
 
 # %% ../nbs/03g_abstain.ipynb #abstain-fit
 def _unit(x): return x / (np.linalg.norm(x, axis=-1, keepdims=True) + 1e-9)
@@ -213,7 +221,7 @@ def fit_abstainer(
     least: int = 5, # In so many questions a word or a pair must stand to count
     weight: float = 1.5, # How much a trap counts against an answerable question
     penalty: float = 0.5, # On the squares of the weights
-) -> dict: # signs, mean, scale, grams {gram: rarity}, centre, encoder, weights, bias, read (0 until it is set), threshold (0.5 until it is set)
+) -> dict: # signs, mean, scale, grams {gram: rarity}, centre, readers, weights, bias, read (0 until it is set), threshold (0.5 until it is set)
     "Fit the weights."
     if unknown := set(kinds) - set(KINDS): raise BadInput(f'kinds must be of {", ".join(REASONS)} or empty; got {sorted(unknown)[0]!r}')
     if not 0 < sum(map(bool, kinds)) < len(kinds): raise BadInput('traps and answerable questions are both needed to learn when to abstain')
@@ -221,7 +229,7 @@ def fit_abstainer(
     table, vectors = np.array([[r.signs[n] for n in names] for r in rows]), [r.vector for r in rows if r.vector is not None]
     numbers = lambda a, n=3: np.round(np.asarray(a, float), n).tolist()
     model = dict(signs=names, mean=numbers(table.mean(0)), scale=numbers(table.std(0) + 1e-3), grams={g: numbers(np.log(len(rows) / c), 2) for g, c in sorted(seen.items()) if c >= least},
-        centre=numbers(np.mean(vectors, 0)) if vectors else [], encoder=rows[0].encoder)
+        centre=numbers(np.mean(vectors, 0)) if vectors else [], readers=rows[0].readers)
     w = _fit_weights(_inputs(rows, model), np.array([KINDS.index(k) for k in kinds]), weight, penalty)
     return {**model, 'weights': numbers(w[:-1]), 'bias': numbers(w[-1]), 'read': 0., 'threshold': 0.5}
 
@@ -230,20 +238,18 @@ def fit_abstainer(
 def _packaged(): return json.loads((files('immig_research')/'data'/'abstainer.json').read_text())
 
 def packaged_abstainer(
-    encoder: str = '', # Identity of the encoder that read the question, '' where none did
+    readers: str = '', # From `readers_of`
 ) -> dict: # As `fit_abstainer` gives it, with its threshold
-    "The weights that ship with the package: those for `encoder`, or those for words alone."
+    "The weights that ship with the package: those for what `readers` say, or those for words alone."
     whole = _packaged()
-    return whole['with_vectors'] if encoder and encoder == whole['with_vectors']['encoder'] else whole['words_alone']
-
-def _packaged_for(row): return packaged_abstainer(row.encoder if row.read is not None else '') # Their threshold is for what was read too
+    return whole['with_vectors'] if readers and readers == whole['with_vectors']['readers'] else whole['words_alone']
 
 def chances(
     row: Evidence, # From `weigh`
     model: dict | None = None, # From `fit_abstainer`; None for the package's
 ) -> dict[str, float]: # Of `KINDS` -> probability; they add up to 1
     "How likely the question of `row` is to be answerable, and a trap of each kind."
-    model = model or _packaged_for(row)
+    model = model or packaged_abstainer(row.readers)
     logits = _inputs([row], model) @ np.array(model['weights']) + np.array(model['bias'])
     if row.read is not None: logits = logits + model['read'] * row.read
     return dict(zip(KINDS, _softmax(logits)[0].tolist()))
@@ -262,7 +268,7 @@ def decide(
 ) -> Decision: # With an empty reason where the question is to be answered
     "Decide whether `question` can be answered from `hits`."
     row, (nowhere, elsewhere) = weigh(index, question, hits, day), missing_names(index, question, day)
-    model = model or _packaged_for(row)
+    model = model or packaged_abstainer(row.readers)
     likely = chances(row, model)
     level, reason = 1 - likely[''], max(REASONS, key=likely.get)
     if nowhere: return Decision('nonexistent', 1.0, nowhere)

@@ -39,15 +39,15 @@ def extract(
     most: int = EXTRACT_WORDS, # Words; a best sentence that is longer is taken whole
 ) -> str: # Title, context and the sentences
     "The part of a passage that has most to do with a question."
-    said = [text[a:b] for a, b in sentences(text)]
-    fits = [coverage(asked, s) / (1 + .02 * len(s.split())) for s in said]
-    if not said: return f'{title} {" ".join(context.split()[-12:])}. '
-    room, best = lambda some: most - len(' '.join(some).split()), int(np.argmax(fits))
-    taken = said[max(0, best - 1):best + 1] if room(said[max(0, best - 1):best + 1]) >= 0 else [said[best]]
+    head, said = f'{title} {" ".join(context.split()[-12:])}. ', [text[a:b] for a, b in sentences(text)]
+    if not said: return head
+    best, fits = int(np.argmax([coverage(asked, s) / (1 + .02 * len(s.split())) for s in said])), lambda some: len(' '.join(some).split()) <= most
+    before = said[max(0, best - 1):best]
+    taken = [*before, said[best]] if fits([*before, said[best]]) else [said[best]]
     for s in said[best + 1:]:
-        if room([*taken, s]) < 0: break
+        if not fits([*taken, s]): break
         taken.append(s)
-    return f'{title} {" ".join(context.split()[-12:])}. {" ".join(taken)}'
+    return head + ' '.join(taken)
 
 # %% ../nbs/03n_answerability.ipynb #answerability-pairs
 _ASKED_TOKENS, _READ_TOKENS, PASSAGES = 48, 100, 2

@@ -70,10 +70,11 @@ def answers_to(
 _OF_HIT = ('score', 'lag', 'first_hit', 'rank')
 _OF_VECTORS = ('cosine', 'cosine_lag', 'cosine_in', 'before', 'after', 'passage')
 _OF_WORDS = ('covered', 'covered_lag', 'covered_context', 'law')
-_OF_READING = ('order', 'order_lag', 'mark', 'mark_lag', 'close_mark', 'close_mark_lag')
+_OF_READING = ('order', 'order_lag', 'small_mark', 'small_mark_lag', 'large_mark', 'large_mark_lag')
 _OF_TEXT = ('length', 'short', 'long', 'place', 'begins', 'ends', 'example', 'refers', 'lead', 'note', 'asks_back', 'item', 'rows')
 UNIT_SIGNS = (*_OF_HIT, *_OF_VECTORS, *_OF_WORDS, *_OF_READING, *_OF_TEXT, *(f'has_{k}' for k in _ASKS), *(f'lacks_{k}' for k in _ASKS))
-_READING = slice(UNIT_SIGNS.index('order'), UNIT_SIGNS.index('close_mark_lag') + 1)
+
+def _columns(names): return slice(UNIT_SIGNS.index(names[0]), UNIT_SIGNS.index(names[-1]) + 1)
 
 # %% ../nbs/03i_compose.ipynb #compose-vector-columns
 def _vector_columns(units, cosines):
@@ -87,11 +88,11 @@ def _vector_columns(units, cosines):
 
 # %% ../nbs/03i_compose.ipynb #compose-reading-columns
 def _reading_columns(hits, units):
-    "Columns of `units` from what the cross-encoders said: of a sentence that one has not read, the least that it said of any; zeros where none has read"
+    "Columns of `units` from what the cross-encoders said: of a sentence that one has not read, the least that it said of any; zeros where it has read none"
     order = np.array([hits[u.hit].order for u in units])
     yield from (order, order - order.max())
-    for reader in (0, 1):
-        said = np.array([hits[u.hit].marks[reader][u.number] if len(hits[u.hit].marks) > reader else np.nan for u in units])
+    for n in (0, 1): # The small one, the large one
+        said = np.array([hits[u.hit].marks[n][u.number] if len(hits[u.hit].marks) > n else np.nan for u in units])
         known = said[~np.isnan(said)]
         said = np.where(np.isnan(said), known.min(), said) if len(known) else np.zeros(len(units))
         yield from (said, said - said.max())
@@ -112,20 +113,20 @@ def unit_features(
     cosines: np.ndarray | None = None, # (units,) likeness of vectors, -1 to 1; None where there are none
 ) -> np.ndarray: # (units, UNIT_SIGNS)
     "What is known of each of `units`."
-    asked, law, number = rarity(index.words, terms(question)), dict.fromkeys(law_words(question), 1.), {}
+    asked, law, place_in = rarity(index.words, terms(question)), dict.fromkeys(law_words(question), 1.), {}
     cosines = np.zeros(len(units)) if cosines is None else np.asarray(cosines, float)
     of, rows = np.bincount([u.hit for u in units], minlength=len(hits)), []
     best, place = max(h.score for h in hits), np.argsort(np.argsort([-h.score for h in hits], kind='stable'))
     for u in units:
         h, held = hits[u.hit], answers_to(question, u.text)
-        n = number[u.hit] = number.get(u.hit, -1) + 1
+        n = place_in[u.hit] = place_in.get(u.hit, -1) + 1
         signs = _text_signs(u, n, of[u.hit])
         words = (coverage(asked, u.text), 0., coverage(asked, f'{h.title} {h.context[-200:]} {u.text}'), coverage(law, u.text) if law else 0.)
         rows.append((h.score, h.score - best, place[u.hit] == 0, np.log1p(place[u.hit]), *[0.] * len(_OF_VECTORS), *words, *[0.] * len(_OF_READING), *signs[:9], ', n. ' in h.citation, *signs[9:],
             *(held.get(k) is True for k in _ASKS), *(held.get(k) is False for k in _ASKS)))
     x = np.array(rows, float)
-    x[:, _READING] = np.stack(list(_reading_columns(hits, units)), 1)
-    if cosines.any(): x[:, len(_OF_HIT):len(_OF_HIT) + len(_OF_VECTORS)] = np.stack(list(_vector_columns(units, cosines)), 1)
+    x[:, _columns(_OF_READING)] = np.stack(list(_reading_columns(hits, units)), 1)
+    if cosines.any(): x[:, _columns(_OF_VECTORS)] = np.stack(list(_vector_columns(units, cosines)), 1)
     covered = UNIT_SIGNS.index('covered')
     x[:, covered + 1] = x[:, covered] - x[:, covered].max()
     return x
@@ -141,7 +142,7 @@ def case_of(
 
 @lru_cache(maxsize=3)
 def packaged_composer(
-    case: str = 'read', # One of `CASES`
+    case: str, # One of `CASES`
 ) -> dict: # As `rank.fit_ranker` gives it
     "The weights that ship with the package."
     model = json.loads((files('immig_research')/'data'/'composer.json').read_text())[case]

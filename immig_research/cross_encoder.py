@@ -23,7 +23,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .embed import Encoder, add_thin, fading_rate, load_encoder, merge_adapter, thin_weights, token_batches, toy_encoder
-from .models import device, fast_dtype, model_folder
+from .models import device, fast_dtype, model_folder, read_record
 from .records import BadInput, sha256_file
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-pair
@@ -39,7 +39,7 @@ def token_ids(
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-text
 Text = namedtuple('Text', 'said sentences')
-Text.__doc__ = "The words `said` to a model, and of each of their `sentences` the first character and the one after the last, in order."
+Text.__doc__ = "The words `said` to a model, and for each of their `sentences` (a tuple, in order) the first character and the one after the last."
 
 def numbered_tokens(
     tokenizer, # Of the encoder
@@ -48,8 +48,8 @@ def numbered_tokens(
 ) -> list[tuple]: # Token ids, and of each token the number of its sentence; -1 outside of all
     "The tokens of each of `texts`, with the sentences in which they end."
     if not len(texts): return []
-    read, out = tokenizer([t.said for t in texts], add_special_tokens=False, return_offsets_mapping=True, verbose=False), []
-    for text, ids, places in zip(texts, read.input_ids, read.offset_mapping):
+    tokens, out = tokenizer([t.said for t in texts], add_special_tokens=False, return_offsets_mapping=True, verbose=False), []
+    for text, ids, places in zip(texts, tokens.input_ids, tokens.offset_mapping):
         starts, last = [a for a, _ in text.sentences], np.array([b - 1 for _, b in places[:most]], int)
         numbers = [bisect_right(starts, at) - 1 for at in last]
         out.append((np.array(ids[:most], int), np.array([n if n >= 0 and at < text.sentences[n][1] else -1 for n, at in zip(numbers, last)], int)))
@@ -111,6 +111,7 @@ def pair_states(
     for n, p in enumerate(pairs): ids[n, :len(p.ids)], kinds[n, p.second:len(p.ids)], numbers[n, :len(p.ids)] = p.ids, 1, p.numbers
     ids, kinds, numbers = torch.from_numpy(np.stack([ids, kinds, numbers])).to(where)
     types = dict(token_type_ids=kinds) if cross.model.config.model_type == 'bert' else dict(use_cache=False)
+    # Only what is taught on a GPU needs it: there the weights stay in float32, or the small steps would be lost
     with torch.autocast(where.type, torch.bfloat16, enabled=cross.model.training and where.type != 'cpu'):
         return cross.model(input_ids=ids, attention_mask=(numbers > -2).long(), **types).last_hidden_state.float(), numbers
 
@@ -122,13 +123,14 @@ def stretch_means(
     "The mean state of each stretch of tokens."
     return inside.to(states.dtype) @ states / inside.sum(2, keepdim=True).clamp(min=1)
 
+def _of_whole(cross, states, numbers): return cross.head(stretch_means(states, (numbers > -2)[:, None])[:, 0])
+
 def pair_logits(
     cross: CrossEncoder, # On any device
     pairs: list[Pair], # Some
 ): # (pairs, outputs of the head) float32 tensor, with gradients where they are on
     "What the head says of the whole of each of `pairs`."
-    states, numbers = pair_states(cross, pairs)
-    return cross.head(stretch_means(states, (numbers > -2)[:, None])[:, 0]).float()
+    return _of_whole(cross, *pair_states(cross, pairs))
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-toy
 def toy_cross_encoder(
@@ -149,29 +151,31 @@ def read_logits(
     import torch
     states, numbers = pair_states(cross, pairs)
     inside = numbers[:, None] == torch.arange(int(numbers.max()) + 1, device=numbers.device)[None, :, None]
-    whole, each = cross.head(stretch_means(states, (numbers > -2)[:, None])), cross.head(stretch_means(states, inside))
-    return whole[:, 0, 0].float(), each[..., 1].float().masked_fill(~inside.any(2), -torch.inf)
+    return _of_whole(cross, states, numbers)[:, 0], cross.head(stretch_means(states, inside))[..., 1].masked_fill(~inside.any(2), -torch.inf)
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-read
 Reading = namedtuple('Reading', 'support marks')
 Reading.__doc__ = "How surely a passage answers (`support`), and each of its sentences (`marks`): logits."
+
+def _as_reading(text, support, marks):
+    "`support` and the `marks` of the sentences of `text`; one that is not read counts like the worst that is, or like the passage where none is"
+    marks = np.pad(marks, (0, len(text.sentences)), constant_values=-np.inf)[:len(text.sentences)]
+    read = np.isfinite(marks)
+    return Reading(float(support), np.where(read, marks, marks[read].min() if read.any() else support).tolist())
 
 def read(
     cross: CrossEncoder, # From `load_cross_encoder`
     question: str, # As people ask
     texts: list[Text], # Of passages
     batch_tokens: int = 4096, # Tokens a batch, about
-) -> list[Reading]: # One for each of `texts`; a sentence beyond what is read counts like the worst that is
+) -> list[Reading]: # One for each of `texts`
     "Read each of `texts` together with `question`."
     import torch
     pairs, out = pair_tokens(cross.tokenizer, question, texts), [None] * len(texts)
     with torch.inference_mode():
         for some in token_batches([len(p.ids) for p in pairs], batch_tokens):
             whole, each = (part.cpu().numpy() for part in read_logits(cross, [pairs[n] for n in some]))
-            for n, support, marks in zip(some, whole, each):
-                known = marks[np.isfinite(marks)]
-                least = known.min() if len(known) else support
-                out[n] = Reading(float(support), [float(m) if np.isfinite(m) else float(least) for m in (*marks, *[-np.inf] * len(texts[n].sentences))][:len(texts[n].sentences)])
+            for n, support, marks in zip(some, whole, each): out[n] = _as_reading(texts[n], support, marks)
     return out
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-best
@@ -211,8 +215,8 @@ def group_loss(
 ): # Tensor of one number, in nats
     "Negative log probability of the right choices together."
     import torch
-    every, none = torch.logsumexp(torch.cat([logits.new_zeros(1), logits]), 0), logits.new_zeros(())
-    return every - (torch.logsumexp(logits[right], 0) if right.any() else none)
+    every = torch.logsumexp(torch.cat([logits.new_zeros(1), logits]), 0)
+    return every - torch.logsumexp(logits[right], 0) if right.any() else every
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-teach-parts
 def new_head(
@@ -233,22 +237,22 @@ def _to_teach(encoder, rank, seed):
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-all-tokens
 def _all_tokens(tokenizer, groups):
-    "Of all that stands in `groups`: question -> its tokens; words said -> their tokens, and the numbers of the sentences"
-    questions, texts = list(dict.fromkeys(g.question for g in groups)), list({t.said: t for g in groups for t in (*g.right, *g.wrong)}.values())
-    return dict(zip(questions, token_ids(tokenizer, questions, QUESTION_TOKENS))), dict(zip([t.said for t in texts], numbered_tokens(tokenizer, texts, PASSAGE_TOKENS)))
+    "Of all that stands in `groups`: question -> its tokens; text -> its tokens and the numbers of their sentences"
+    questions, texts = list(dict.fromkeys(g.question for g in groups)), list(dict.fromkeys(t for g in groups for t in (*g.right, *g.wrong)))
+    return dict(zip(questions, token_ids(tokenizer, questions, QUESTION_TOKENS))), dict(zip(texts, numbered_tokens(tokenizer, texts, PASSAGE_TOKENS)))
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-batch-loss
-def _batch_loss(cross, tokens, groups, drawn):
-    "Mean loss of `groups` over what was `drawn` of each, of passages and of sentences"
+def _batch_loss(cross, tokens, groups, candidates):
+    "Mean loss of `groups` over the `candidates` that were drawn of each, of passages and of sentences"
     import torch
     frame, loss, at = frame_of(cross.tokenizer), 0., 0
-    support, marks = read_logits(cross, [joined(frame, tokens[0][g.question], *tokens[1][text.said]) for g, some in zip(groups, drawn) for text, _ in some])
-    for g, some in zip(groups, drawn):
+    support, marks = read_logits(cross, [joined(frame, tokens[0][g.question], *tokens[1][text]) for g, some in zip(groups, candidates) for text, _ in some])
+    for g, some in zip(groups, candidates):
         whole, each = support[at:at + len(some)], marks[at:at + len(some)]
-        right, proves, read = torch.arange(len(some), device=whole.device) < bool(g.right), torch.zeros_like(each, dtype=torch.bool), torch.isfinite(each)
+        right, proves, known = torch.arange(len(some), device=whole.device) < bool(g.right), torch.zeros_like(each, dtype=torch.bool), torch.isfinite(each)
         for n, (_, proof) in enumerate(some): proves[n, [i for i in proof if i < each.shape[1]]] = True
         loss, at = loss + group_loss(whole, right), at + len(some)
-        if not g.right or (proves & read).any(): loss = loss + group_loss(each[read], proves[read]) # A proof that is cut off teaches nothing
+        if not g.right or (proves & known).any(): loss = loss + group_loss(each[known], proves[known]) # A proof that is cut off teaches nothing
     return loss / len(groups)
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-teach
@@ -285,7 +289,7 @@ def teach_cross_encoder(
 
 # %% ../nbs/03m_cross_encoder.ipynb #cross-load
 def with_weights(
-    encoder: Encoder, # From `embed.load_encoder`; it is not changed
+    encoder: Encoder, # From `embed.load_encoder` or `large_base`; it is not changed
     file: str | Path, # That `teach_cross_encoder` or `answerability.teach_answerability` wrote, for this model
 ) -> CrossEncoder: # Ready to read
     "`encoder` with what was taught, merged."
@@ -315,17 +319,17 @@ LARGE_LAYERS = 20 # Of the embedded model's thirty
 
 def large_base(
     dtype: str = 'float32', # 'float32' or 'bfloat16'
-) -> Encoder | None: # None where the package of the model is missing
+) -> Encoder | None: # None where the model's package, or what reads it, is missing
     "The lower layers of the embedded model: where the large cross-encoder's learning begins."
     import torch
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
     try: folder = model_folder('smollm2-135m')
-    except BadInput: return None
+    except (BadInput, ImportError, OSError): return None # OSError: nowhere to convert it to
     loud = logging.get_verbosity(); logging.set_verbosity_error(); logging.disable_progress_bar() # Of the upper layers, which are left out on purpose
     model = AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype), num_hidden_layers=LARGE_LAYERS).eval()
     logging.set_verbosity(loud)
-    return Encoder(model, AutoTokenizer.from_pretrained(folder), f'{sha256_file(folder/"model.safetensors")[:16]}-{LARGE_LAYERS}')
+    return Encoder(model, AutoTokenizer.from_pretrained(folder), f'{read_record(folder)["gguf_sha256"][:16]}-{LARGE_LAYERS}-{dtype}')
 
 @lru_cache(maxsize=1)
 def load_large_cross_encoder() -> CrossEncoder | None: # None where the package of the model is missing

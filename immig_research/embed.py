@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
            'layers_of', 'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'products', 'fading_rate',
-           'lower_layers', 'upper_means', 'under_headings', 'passage_text', 'VectorFile', 'vectors_of']
+           'lower_layers', 'upper_means', 'passage_text', 'VectorFile', 'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
@@ -37,7 +37,7 @@ def encoder_folder() -> Path | None: # A transformers folder, or None where the 
 @dataclass
 class Encoder:
     "A model of sentence embeddings with its tokenizer."
-    model: object              # A transformers `BertModel`
+    model: object              # A transformers `BertModel`; under the large cross-encoder a `LlamaModel`
     tokenizer: object          # Its fast tokenizer
     identity: str              # Changes when the vectors would: hash of the weights and the number format
 
@@ -234,22 +234,14 @@ def upper_means(
     return (x.float() * mask[:, :, None]).sum(1) / sizes[:, None]
 
 # %% ../nbs/03d_embed.ipynb #embed-text
-def under_headings(
-    title: str, # Of the document
-    context: str, # What stands over the text; its last 40 words are taken
-    text: str, # Of a passage or a sentence
-) -> str: # The three, one after another
-    "`text` with what it stands under, as a model reads it."
-    return f'{title}. {" ".join(context.split()[-40:])}. {text}'
-
 def passage_text(
     passage: Passage, # From `passages.passages_of`
-) -> str: # Title, context and text
-    "The words of `passage` that stand for it."
+) -> str: # Title, the last 40 words of what stands over the text, and the text
+    "The words of `passage` that stand for it, as a model reads it."
     text = passage.text
     if passage.source_type == 'statistics' and passage.table:
         text = ' '.join(re.sub(r'[\d,.%$|()-]+', ' ', text).split()[:40])
-    return under_headings(passage.title, passage.context, text)
+    return f'{passage.title}. {" ".join(passage.context.split()[-40:])}. {text}'
 
 # %% ../nbs/03d_embed.ipynb #embed-file
 def _whole_rows(rows, names, dim):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from .abstain import Decision, decide, nearest_names, newest_text, packaged_abstainer
+from .abstain import Decision, decide, nearest_names, newest_text, packaged_abstainer, readers_of
 from .answerability import EXTRACT_WORDS, PASSAGES
 from .chunk import cite_run, is_law
 from .clock import check_day
@@ -202,8 +202,7 @@ def chooser(
 ) -> list: # Weights of the ranker, of the composer and of what abstains, which models read, and what they weigh
     "What chooses the words for `index`, or not to answer."
     from immig_research.rank import packaged_ranker
-    weights = [packaged_ranker(index.vectors is not None), packaged_composer(case_of(index))]
-    weights.append(packaged_abstainer(index.reader.identity if index.reader and index.answerability else ''))
+    weights = [packaged_ranker(index.vectors is not None), packaged_composer(case_of(index)), packaged_abstainer(readers_of(index))]
     return [*weights, *(m.identity for m in (index.asker, *index.cross, index.answerability) if m), CASCADE, EXTRACT_WORDS, PASSAGES, LIKELY]
 
 # %% ../nbs/03b_grounded.ipynb #grounded-all

@@ -133,7 +133,8 @@ def open_index(
     bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
-    read = dict(reader=load_encoder('float32'), asker=load_asker(), cross=tuple(filter(None, (load_cross_encoder(), load_large_cross_encoder()))), answerability=load_answerability()) if encoder else {}
+    cross = (load_cross_encoder(), load_large_cross_encoder()) if encoder else ()
+    read = dict(reader=load_encoder('float32'), asker=load_asker(), cross=cross if all(cross) else (), answerability=load_answerability()) if encoder else {}
     return Index(found.documents, passages, *bm25, rows, chunks=_chunk_starts(found.chunks), quick=encoder, **read)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-words-alone
@@ -171,8 +172,8 @@ def text_of(
     "What a cross-encoder reads of `passage`."
     said, every = passage_text(passage), cut(index, passage.doc_id)
     above = len(said) - len(passage.text) - passage.start # From the document's characters to those of `said`
-    parts = [(every[a].start + above, every[b].end + above) for a, b in parts_of(index, passage)]
-    return Text(said, parts if said.endswith(passage.text) else [(0 if n == 0 else len(said), len(said)) for n in range(len(parts))]) # Of a table the figures are left out
+    parts = tuple((max(every[a].start, passage.start) + above, min(every[b].end, passage.end) + above) for a, b in parts_of(index, passage))
+    return Text(said, parts if said.endswith(passage.text) else tuple((len(said) * bool(n), len(said)) for n in range(len(parts)))) # Of a table the figures are left out
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-allowed
 def allowed_on(

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from .abstain import extracts
 from .answerability import PASSAGES, Labelled
-from .compose import UNIT_SIGNS, Unit, likeness, unit_features, units_of
+from .compose import CASES, UNIT_SIGNS, Unit, likeness, unit_features, units_of
 from .cross_encoder import Group
 from .embed import Encoder, add_thin, fading_rate, lower_layers, thin_weights, upper_means
 from .passages import terms
@@ -165,7 +165,7 @@ def tune_composer(
 ) -> dict: # questions of both parts, and the loss of each of `compose.CASES`
     "Fit the models of `compose` and write them to `out`."
     if not pairs or not unread: raise BadInput('no pairs to learn from: give the training part of a written set, and pairs that no cross-encoder has learnt from')
-    cases = dict(words_alone=(words_alone(index), pairs), with_vectors=(replace(index, cross=()), pairs), read=(index, unread))
+    cases = dict(zip(CASES, ((words_alone(index), pairs), (replace(index, cross=()), pairs), (index, unread))))
     groups = {case: [unit_group(i, p) for p in tqdm(some, desc=f'sentences, {case}', unit='question', disable=None)] for case, (i, some) in cases.items()}
     return dict(questions=len(pairs), unread=len(unread), **_fit_cases(groups, UNIT_SIGNS, out))
 
@@ -173,7 +173,7 @@ def tune_composer(
 def asked_pairs(
     corpus, # What `read_corpus` gives
     rows: list[dict] | None = None, # With question and anchor; None for the packaged ones
-    split: str = 'train', # train | dev: which of the packaged ones; dev taught nothing
+    split: str = 'train', # train | dev: which of the packaged ones; dev taught no model, and of the weights only `read` of the composer
 ) -> list[QAPair]: # Without answers; a row whose words stand nowhere in `corpus` is left out
     "Questions in people's words, with the spans that answer."
     by_path, pairs = documents_by_path(corpus.documents.values()), []

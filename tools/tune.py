@@ -66,16 +66,15 @@ def groups(args):
     traps = [r.question for r in read_taught() if r.trap and not r.voice.startswith('premises')] # A passage that sets a false premise right must be found
     asked = [*((p.question, p) for p in pairs_of(args)), *((q, None) for q in traps)]
     every = [g for question, pair in tqdm(asked, unit='question', disable=None) if (g := reading_group(index, question, pair))]
-    texts = {t.said: t for g in every for t in (*g.right, *g.wrong)}
-    number = {said: n for n, said in enumerate(texts)}
-    rows = [(g.question, [number[t.said] for t in g.right], g.proofs, [number[t.said] for t in g.wrong]) for g in every]
-    with gzip.open(args.out/'groups.json.gz', 'wt') as f: json.dump(dict(texts=list(texts.values()), groups=rows), f)
+    number = {t: n for n, t in enumerate(dict.fromkeys(t for g in every for t in (*g.right, *g.wrong)))}
+    rows = [(g.question, [number[t] for t in g.right], g.proofs, [number[t] for t in g.wrong]) for g in every]
+    with gzip.open(args.out/'groups.json.gz', 'wt') as f: json.dump(dict(texts=list(number), groups=rows), f)
 
 
 def read_groups(args):
     "What `groups` wrote"
     with gzip.open(args.out/'groups.json.gz', 'rt') as f: kept = json.load(f)
-    texts = [Text(said, sentences) for said, sentences in kept['texts']]
+    texts = [Text(said, tuple(map(tuple, sentences))) for said, sentences in kept['texts']]
     said = lambda numbers: [texts[n] for n in numbers]
     return [Group(question, said(right), proofs, said(wrong)) for question, right, proofs, wrong in kept['groups']]
 
@@ -98,8 +97,8 @@ def answerability(args):
 
 
 def composer(args):
-    pairs = pairs_of(args, generated=False)
-    print(tune_composer(open_index(args.corpus), pairs, apart_from(asked_pairs(read_corpus(args.corpus), split='dev'), pairs), DATA/'composer.json'))
+    unread = apart_from(asked_pairs(read_corpus(args.corpus), split='dev'), pairs_of(args))
+    print(tune_composer(open_index(args.corpus), pairs_of(args, generated=False), unread, DATA/'composer.json'))
 
 
 def main():
@@ -110,7 +109,7 @@ def main():
     parser.add_argument('--dataset', type=Path)
     parser.add_argument('--out', type=Path)
     args = parser.parse_args()
-    needs = dict(asker=('corpus', 'dataset'), ranker=('corpus',), groups=('corpus', 'dataset', 'out'), cross=('out',), large=('out',), answerability=('corpus',), composer=('corpus',))[args.step]
+    needs = dict(asker=('corpus', 'dataset'), ranker=('corpus',), groups=('corpus', 'dataset', 'out'), cross=('out',), large=('out',), answerability=('corpus',), composer=('corpus', 'dataset'))[args.step]
     if lost := [f'--{n}' for n in needs if getattr(args, n) is None]: parser.error(f'{args.step} needs {" and ".join(lost)}')
     if args.out: args.out.mkdir(parents=True, exist_ok=True)
     steps[args.step](args)
