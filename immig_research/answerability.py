@@ -18,7 +18,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .cross_encoder import CrossEncoder, frame_of, joined, new_head, pair_logits, token_ids, with_weights
-from .embed import Encoder, add_thin, fading_rate, load_encoder, lower_layers, thin_weights, upper_means
+from .embed import Encoder, add_thin, fading_rate, load_encoder, lower_layers, merge_adapter, stacked, thin_weights, upper_means
 from .models import device, fast_dtype
 from .passages import sentences
 from .rank import coverage
@@ -90,8 +90,9 @@ def teach_answerability(
     first: int = 3, # Layers from this one on are taught
     batch: int = 24, # Questions a step, half of them traps
     seed: int = 0, # Of draws and first values
+    below: dict | None = None, # What made `encoder` of the packaged model, from `cross_encoder_base`; None: it is the packaged model
 ) -> dict: # questions, traps, steps, and the mean loss of the first and the last tenth, in nats
-    "Teach `encoder` of which kind a question is, and write what was added to `out`."
+    "Teach `encoder` of which kind a question is, and write all that was added to the packaged model to `out`."
     import torch
     from safetensors.torch import save_file
     parts = [[r for r in rows if bool(r.kind) == trap] for trap in (True, False)]
@@ -112,20 +113,20 @@ def teach_answerability(
         optimizer.zero_grad(); loss.backward()
         torch.nn.utils.clip_grad_norm_(taught, 1.); optimizer.step()
         losses.append(loss.item())
-    save_file(thin_weights(thin, head), out)
+    save_file(stacked(below or {}, thin_weights(thin, head)), out)
     mean, tenth = lambda part: round(float(np.mean(part)), 4), max(1, steps // 10)
     return dict(questions=len(rows), traps=len(parts[0]), steps=steps, first_loss=mean(losses[:tenth]), last_loss=mean(losses[-tenth:]))
 
 # %% ../nbs/03n_answerability.ipynb #answerability-load
-def cross_encoder_base() -> Encoder | None: # None where the package of the model is missing
-    "The packaged cross-encoder in float32, without its head: where learning goes on."
-    plain = load_encoder('float32')
-    if plain is None: return None
-    cross = with_weights(plain, files('immig_research')/'data'/'cross-encoder.safetensors')
-    return Encoder(cross.model, cross.tokenizer, cross.identity)
+def cross_encoder_base() -> tuple | None: # An `Encoder` in float32, and what was added to the packaged model to make it; None where that is missing
+    "The small cross-encoder without its head: where learning goes on."
+    from safetensors.torch import load_file
+    plain, weights = load_encoder('float32'), load_file(files('immig_research')/'data'/'cross-encoder.safetensors')
+    below = {k: v for k, v in weights.items() if not k.startswith('head.')}
+    return plain and (Encoder(merge_adapter(deepcopy(plain.model), below), plain.tokenizer, plain.identity), below)
 
 @lru_cache(maxsize=1)
 def load_answerability() -> CrossEncoder | None: # None where the package of the model is missing
     "The packaged model, in float32."
-    base = cross_encoder_base()
-    return None if base is None else with_weights(base, files('immig_research')/'data'/'answerability.safetensors')
+    plain = load_encoder('float32')
+    return plain and with_weights(plain, files('immig_research')/'data'/'answerability.safetensors')

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
-           'layers_of', 'add_thin', 'thin_weights', 'load_asker', 'token_batches', 'encode', 'products', 'fading_rate',
-           'lower_layers', 'upper_means', 'passage_text', 'VectorFile', 'vectors_of']
+           'layers_of', 'add_thin', 'thin_weights', 'stacked', 'load_asker', 'token_batches', 'encode', 'products',
+           'fading_rate', 'lower_layers', 'upper_means', 'passage_text', 'VectorFile', 'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
@@ -126,6 +126,16 @@ def thin_weights(
     "What was added, to be kept."
     on_top = {f'head.{k}': v.detach().cpu().contiguous() for k, v in head.named_parameters()} if head is not None else {}
     return {**on_top, **{f'{n}.{k}': (getattr(m, k) * (1 if k == 'A' else 2)).detach().half().cpu().contiguous() for n, m in thin.items() for k in 'AB'}}
+
+# %% ../nbs/03d_embed.ipynb #embed-stacked
+def stacked(
+    below: dict, # From `thin_weights`, without a head
+    above: dict, # Of what was taught on top of it, likewise; its head is kept
+) -> dict: # Both as one; of a layer that both change the ranks add up
+    "What was added in two steps, as if in one."
+    import torch
+    both = {k: torch.cat([below[k], v], 0 if k.endswith('.A') else 1) for k, v in above.items() if k in below}
+    return {**below, **above, **both}
 
 # %% ../nbs/03d_embed.ipynb #embed-asker
 @lru_cache(maxsize=1)

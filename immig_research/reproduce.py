@@ -176,7 +176,7 @@ _ABOUT = {
     'sweep': ('Three learning rates', 'The same pairs and steps at each rate; loss and perplexity are of held-out answers.'),
     'collect': ('Reading the real store', 'What `immig sources collect` made of each source. Coverage is the share of the words of a file that a reader kept.'),
     'abstain': ('Which questions are refused', '`seen` is the share that was flagged: high is good for traps (questions that must be refused) and low for `answerable`. '
-                'No question of a row taught the weights that judged it.'),
+                'No question of a row taught the weights that judged it; the traps of “voices, apart” had taught what `answerability` goes on from.'),
     'answers': ('What `immig ask` answers', 'Questions of the written set: how often an answer cites and quotes the span that proves it, which traps were seen, and what readers gave (0 to 3).'),
     'dataset': ('Building a dataset at three sizes', 'Speed and memory of each step, and the share of falsified answers that grounding caught.'),
     'infer': ('Answers a second', 'The embedded model on the same prompts. “same text” is the share of prompts at which an engine writes what transformers writes in float32: only ours-scored keeps it.'),

@@ -93,7 +93,8 @@ def answerability(args):
     own = {p.question: p for p in asked_pairs(corpus, [*read_jsonl(DATA/'premises.jsonl'), *plain])}
     rows = [*((r.question, r.trap) for r in read_taught()), *((r['question'], '') for r in plain)]
     every = [labelled(index, question, kind, own.get(question)) for question, kind in tqdm(rows, unit='question', disable=None)]
-    print(teach_answerability(cross_encoder_base(), every, DATA/'answerability.safetensors'))
+    base, below = cross_encoder_base()
+    print(teach_answerability(base, every, DATA/'answerability.safetensors', below=below))
 
 
 def composer(args):
