@@ -67,6 +67,10 @@ def converse_reply(body, stop='end_turn', text=None):
     return check_shape('bedrock-runtime', 'Converse', reply)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads, request_queue_size = True, 128 # Callers in many threads at once are none too many
+
+
 class Standin:
     """The server. `mood(n, who, attempt)` gives an action for call number n: 'ok', a key of ERRORS, 'torn', 'stall', 'html', 'cut', 'garbage',
     'wrong', 'filtered' or 'closed'; `rate` is the number of calls a second that are allowed."""
@@ -78,8 +82,7 @@ class Standin:
         self.begun = self.last = None; self.refused = 0
         self.page, self.message, self.write_output = 1000, 'as scripted', None # keys of a listing, words of an error, another writer of a job's output
         self.counts = True # whether servers and containers report their tokens
-        self.httpd = ThreadingHTTPServer(('127.0.0.1', 0), type('Handler', (Handler,), dict(box=self)))
-        self.httpd.daemon_threads = True
+        self.httpd = Server(('127.0.0.1', 0), type('Handler', (Handler,), dict(box=self)))
         threading.Thread(target=self.httpd.serve_forever, daemon=True).start()
         self.url = f'http://127.0.0.1:{self.httpd.server_port}'
 
