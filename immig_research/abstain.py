@@ -12,6 +12,7 @@ import difflib
 import json
 import re
 from collections import Counter, namedtuple
+from datetime import date
 from functools import lru_cache
 from importlib.resources import files
 
@@ -267,14 +268,15 @@ def decide(
     model: dict | None = None, # From `fit_abstainer`; None for the package's
 ) -> Decision: # With an empty reason where the question is to be answered
     "Decide whether `question` can be answered from `hits`."
-    row, (nowhere, elsewhere) = weigh(index, question, hits, day), missing_names(index, question, day)
+    nowhere, elsewhere = missing_names(index, question, day)
+    if nowhere: return Decision('nonexistent', 1.0, nowhere)
+    if day is not None and check_day(day) > max(newest_text(index), date.today().isoformat()): return Decision('out_of_date', 1.0, [])
+    row = weigh(index, question, hits, day)
+    if row.signs['late_year_apart']: return Decision('out_of_date', 1.0, [])
+    if row.signs['markup']: return Decision('injection', 1.0, [])
     model = model or packaged_abstainer(row.readers)
     likely = chances(row, model)
     level, reason = 1 - likely[''], max(REASONS, key=likely.get)
-    if nowhere: return Decision('nonexistent', 1.0, nowhere)
     if not hits: return Decision('out_of_scope', level, [])
-    if day is not None and check_day(day) > newest_text(index): return Decision('out_of_date', 1.0, [])
-    if row.signs['late_year_apart']: return Decision('out_of_date', level, [])
-    if row.signs['markup']: return Decision('injection', level, [])
     if level <= model['threshold']: return Decision('', level, [])
     return Decision(reason, level, [_UNNAMED] if reason == 'nonexistent' else elsewhere if reason == 'unanswerable' else [])

@@ -24,7 +24,7 @@ from .compose import case_of, choose, packaged_composer, score_units, units_of
 from .records import BadInput, Document, Prediction, QAPair, Record, append_jsonl, content_hash, heal_jsonl, write_jsonl
 from .retrieve import CASCADE, FOUND, READ, Hit, Index, cut, overlap, search
 from .taxonomy import OWN
-from .verify import find_words, quote_pieces, verify
+from .verify import find_words, quote_pieces, verify_quote
 
 # %% ../nbs/03b_grounded.ipynb #grounded-quotation
 @dataclass
@@ -72,13 +72,13 @@ def check_quotation(
 ) -> Quotation: # The same with its verdict; its citation is widened to the document's where only that holds the words
     "Find the verdict on `quotation`."
     doc = index.documents[quotation.doc_id]
+    judged = lambda cited: verify_quote(cited, quotation.quote, index.verify_index, day)
     for cited in dict.fromkeys((quotation.citation, doc.citation)):
-        verdicts = [v for v in verify(f'{cited}: “{quotation.quote}”', index.verify_index, day) if v.start <= len(cited) and v.checked == 'quote']
         holds = lambda v: v.doc_id == doc.doc_id if v.verdict == 'VERIFIED' else bool(v.found_in) and v.found_in.startswith(cited)
-        if any(holds(v) for v in verdicts): return Quotation(**{**asdict(quotation), 'citation': cited, 'verdict': 'VERIFIED'})
+        if any(holds(v) for v in judged(cited) if v.checked == 'quote'): return Quotation(**{**asdict(quotation), 'citation': cited, 'verdict': 'VERIFIED'})
     pieces = quote_pieces(quotation.quote)
     stands = bool(pieces) and any(d.doc_id == doc.doc_id for d, _ in find_words(index.verify_index, pieces))
-    named = bool(verify(f'{quotation.citation}: x', index.verify_index, day))
+    named = any(v.doc_id or v.verdict != 'VERIFIED' for v in judged(quotation.citation)) # A form that is only known to exist is no text
     verdict = 'VERIFIED' if stands and not named else 'MISATTRIBUTED' if stands else 'MISQUOTED'
     return Quotation(**{**asdict(quotation), 'verdict': verdict})
 
@@ -124,10 +124,12 @@ def show_quotations(
 def closing(
     quotations: list[Quotation], # All that are shown
     day: str | None = None, # ISO date that was asked for; None for the newest
+    newest: str = '', # ISO date of the newest text in the corpus; '' where it is unknown
 ) -> str: # One line
     "What every answer ends with: dates of the texts, and what it is not."
     dates = sorted({q.as_of for q in quotations if q.as_of})
     law = f'Law as of {day}. ' if day else ''
+    if day and newest and day > newest: law = f'The newest text here is of {newest}; what changed from then to {day} is not in it. '
     texts = f'Text{"s" if len(dates) > 1 else ""} as of {", ".join(dates)}. ' if dates else ''
     return f'{law}{texts}{NOT_ADVICE}'
 
@@ -136,12 +138,13 @@ _NO = dict(
     nonexistent='There {be} no {names} in these sources{nearest}.',
     injection='Instructions within a question are not followed here, and no case is decided and no status changed.',
     out_of_date='These sources {do} not tell the law or the figures of the time that the question is about; their newest text is of {newest}.',
-    false_premise='The question {take} something for granted that these sources do not bear out.',
+    false_premise='The question takes something for granted that these sources do not bear out.',
     out_of_scope='This {be} outside U.S. immigration law, so these sources {do} not answer it.',
     unanswerable='These sources {do} not answer this: they hold the law and official guidance, no records of persons, no current processing times, fees or local details{absent}.')
 _NO_OWN = dict(out_of_scope='This {be} outside the field of these sources, so they {do} not answer it.', unanswerable='These sources {do} not answer this{absent}.')
-LIKELY = .5 # Doubt from which it is said as a fact; below it, that it may be so
-_SAID = {True: dict(be='is', do='do', take='takes'), False: dict(be='may be', do='may', take='may take')}
+_MAYBE = dict(false_premise='Compare what the question takes for granted with what these sources say.')
+LIKELY = .9 # Doubt from which it is said as a fact; below it, that it may be so
+_SAID = {True: dict(be='is', do='do'), False: dict(be='may be', do='may')}
 
 def say_no(
     index: Index, # From `retrieve.open_index`
@@ -151,8 +154,9 @@ def say_no(
     near = [n for name in decision.names for n in nearest_names(index, name)] if decision.reason == 'nonexistent' else []
     nearest = f'; the nearest that exists: {", ".join(dict.fromkeys(near))}' if near else ''
     absent = f'; the text of {", ".join(decision.names)} is not among them' if decision.reason == 'unanswerable' and decision.names else ''
-    said = (_NO | (_NO_OWN if OWN else {}))[decision.reason]
-    return said.format(names=', '.join(decision.names), nearest=nearest, newest=newest_text(index), absent=absent, **_SAID[decision.doubt >= LIKELY])
+    likely = decision.doubt >= LIKELY
+    said = (_NO | (_NO_OWN if OWN else {}) | ({} if likely else _MAYBE))[decision.reason]
+    return said.format(names=', '.join(decision.names), nearest=nearest, newest=newest_text(index), absent=absent, **_SAID[likely])
 
 # %% ../nbs/03b_grounded.ipynb #grounded-answer
 _BARE = ('out_of_scope',) # Nothing belongs to such a question
@@ -179,7 +183,7 @@ def answer(
     for q in filter(None, chain([first], quoted)):
         say(('' if kept else _HEADS[kind]) + show_quotations([q]))
         kept.append(q)
-    say(closing(kept, as_of))
+    say(closing(kept, as_of, newest_text(index)))
     found = list(dict.fromkeys(h.chunk_id for h in hits[:5]))
     return Answer(question, '\n\n'.join(said), kind, decision.reason, [q.to_row() for q in kept], found, as_of, round(decision.doubt, 4))
 
@@ -194,7 +198,7 @@ def as_prediction(
     keys = ('citation', 'doc_id', 'span_start', 'span_end', 'quote', 'verdict')
     said = given.text.rpartition('\n\n')[0] if given.text.endswith(NOT_ADVICE) else given.text
     return Prediction(qa_id, system, said, given.question, 'ok', given.disposition, [{k: c[k] for k in keys} for c in given.citations], given.retrieved,
-        engine='quotation', dtype='float32', batch_size=1, model='ranker', model_sha256=model_sha256, as_of=given.as_of)
+        engine='quotation', batch_size=1, model='ranker', model_sha256=model_sha256, as_of=given.as_of)
 
 # %% ../nbs/03b_grounded.ipynb #grounded-chooser
 def chooser(

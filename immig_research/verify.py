@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Quote', 'VERDICTS', 'fold', 'quote_pieces', 'find_quotes', 'place_quotes', 'VerifyIndex', 'index_corpus',
-           'documents_on', 'Verdict', 'resolve_inline', 'find_words', 'verify', 'count_verdicts', 'verify_file']
+           'documents_on', 'Verdict', 'resolve_inline', 'find_words', 'verify', 'verify_quote', 'count_verdicts',
+           'verify_file']
 
 # %% ../nbs/00r_verify.ipynb #verify-imports
 import re
@@ -315,6 +316,17 @@ def verify(
         if same and not quotes.get(i): quotes[i] = quotes.get(i - 1, [])
         out.append(_compare(index, verdict, quotes.get(i, []), day))
     return out
+
+# %% ../nbs/00r_verify.ipynb #verify-quote
+def verify_quote(
+    citation: str, # Where the words are said to stand
+    quote: str, # The words, without marks
+    corpus, # From `index_corpus`, or anything that it takes
+    as_of: str | None = None, # ISO date on which the law is asked for; None for the newest in the corpus
+) -> list[Verdict]: # One for each citation that is read in `citation`
+    "Judge `quote` as the words of `citation` by what the `corpus` says, `as_of` a day."
+    index, day = index_corpus(corpus), check_day(as_of) if as_of is not None else None
+    return [_compare(index, _exists(index, c, day), [Quote(quote, 0, len(quote))], day) for c in parse_citations(citation)]
 
 # %% ../nbs/00r_verify.ipynb #verify-count
 def count_verdicts(
