@@ -229,18 +229,19 @@ def all_scores(
 # %% ../nbs/03a_retrieve.ipynb #retrieve-candidates
 def candidates(
     scores: dict[str, np.ndarray], # From `all_scores`
-    allowed: np.ndarray, # From `allowed_on`
+    allowed: np.ndarray, # (passages,) True where the passage may be used: from `allowed_on`, `within_subdomain`, or both
     most: int = 60, # Of each way of searching
 ) -> np.ndarray: # Rows of passages, in no order
-    "The passages that any search thinks well of."
+    "The allowed passages that any search thinks well of."
     words = scores['words'] + .3*scores['headings'] + .2*scores['document'] + .2*scores['law_words'] + 6*scores['named_document'] + 8*scores['named_place']
     found = set()
     for s in (words, scores['vector']):
+        s = np.where(allowed, s, -np.inf) # Before the best are taken, or they might all be of another subject
         if not (len(s) and s.max() > 0): continue
         least = max(0, len(s) - most)
-        near = np.flatnonzero(s >= np.partition(s, least)[least])
+        near = np.flatnonzero(allowed & (s >= np.partition(s, least)[least]))
         found |= set(near[np.argsort(-s[near], kind='stable')[:most]].tolist())
-    return np.array(sorted(i for i in found if allowed[i]), int)
+    return np.array(sorted(found), int)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-hit
 @dataclass
