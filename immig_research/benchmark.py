@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'System', 'read_system', 'BenchmarkRecipe', 'benchmark_recipe', 'hub_questions', 'load_questions', 'slug',
-           'answer_all', 'plan_benchmark', 'draw_sample', 'headline', 'run_benchmark', 'rejudge', 'corrected_means']
+           'answer_all', 'plan_benchmark', 'draw_sample', 'headline', 'run_benchmark', 'given_answers', 'rejudge',
+           'corrected_means']
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-imports
 import re
@@ -234,6 +235,18 @@ def run_benchmark(
     return dict(plan=plan, headline=rows, open=n_open, failed=n_open > 0)
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-seed
+def given_answers(
+    path: str | Path, # A results.jsonl in the published layout
+    out: str | Path, # The run's folder; a file for each system is written
+    recipe: BenchmarkRecipe = BenchmarkRecipe('again', sample='all'), # How the answers are drawn and judged
+) -> tuple: # (the recipe with the systems of the file, QAPairs)
+    "The answers in the result file at `path` as the systems of `recipe`."
+    from immig_research.judge import seed_results
+    questions, predictions, _ = seed_results(path)
+    files = {name: Path(out)/'given'/f'{slug(name)}.jsonl' for name in sorted({p.system for p in predictions})}
+    for name, file in files.items(): write_jsonl(file, [p for p in predictions if p.system == name])
+    return replace(recipe, systems=tuple(System(name, f'file:{file}') for name, file in files.items())), questions
+
 def rejudge(
     path: str | Path, # A results.jsonl in the published layout
     out: str | Path, # Folder for the new run
@@ -241,12 +254,7 @@ def rejudge(
     **settings, # Further fields of `BenchmarkRecipe`
 ) -> dict: # As from `run_benchmark`
     "Judge the answers in the result file at `path` again."
-    from immig_research.judge import seed_results
-    questions, predictions, _ = seed_results(path)
-    systems = sorted({p.system for p in predictions})
-    for name in systems: write_jsonl(Path(out)/'given'/f'{slug(name)}.jsonl', [p for p in predictions if p.system == name])
-    recipe = BenchmarkRecipe('again', systems=tuple(System(n, f'file:{Path(out)/"given"/slug(n)}.jsonl') for n in systems), judges=tuple(judges),
-                             sample='all', **settings)
+    recipe, questions = given_answers(path, out, BenchmarkRecipe('again', judges=tuple(judges), **{'sample': 'all', **settings}))
     return run_benchmark(recipe, out, questions)
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-corrected

@@ -267,24 +267,26 @@ def audit(
     judge: str = 'facts', # facts, overlap, bedrock:ID or openai:URL#ID
     per_subdomain: str = None, # At most so many questions of each subdomain, from 1; all if left out
     view: Param('What an engine is shown: reference, or source for the proof too', str, choices=['reference', 'source']) = 'reference', # What an engine is shown
+    budget: str = None, # For an engine: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     out: str = None, # Folder for audit.json, survivors.jsonl and the judged rows
     json: bool = False, # Print the record as JSON
 ) -> dict: # Kill rate, identity rate, agreement; failed where the judge does not pass
     "Put a judge to the test."
     limit = None if per_subdomain is None else _whole(per_subdomain, 'per-subdomain')
-    chosen = judge_stage.find_judge(judge, Asking(view=view))
+    chosen = judge_stage.find_judge(judge, Asking(view=view, budget=read_budget(budget)))
     found = audit_stage.audit(chosen, out or data_dir()/'audit'/benchmark_stage.slug(chosen.name), per_subdomain=limit)
     if json: return {**found, 'failed': not found['passed']}
     shown = {k: found[k] for k in ('judge', 'passed', 'kill_rate', 'identity_rate', 'kappa', 'open')}
     return dict(mutations=found['mutations'], **shown, lacks='; '.join(found['lacks']) or 'nothing', failed=not found['passed'])
 
 # %% ../nbs/06_cli.ipynb #cli-benchmark
-def _recipe(recipe, systems, judges, sample, seed, repeats):
+def _recipe(recipe, systems, judges, sample, seed, repeats, budget):
     "The benchmark recipe with what the command line changes."
     found = benchmark_stage.benchmark_recipe(recipe)
     names = lambda text: [n.strip() for n in (text or '').split(',') if n.strip()]
     changes = dict(systems=tuple(map(benchmark_stage.read_system, names(systems))), judges=tuple(names(judges)), sample=sample,
-                   seed=None if seed is None else _whole(seed, 'seed', 0), repeats=None if repeats is None else _whole(repeats, 'repeats'))
+                   seed=None if seed is None else _whole(seed, 'seed', 0), repeats=None if repeats is None else _whole(repeats, 'repeats'),
+                   asking=replace(found.asking, budget=read_budget(budget)))
     return replace(found, **{k: v for k, v in changes.items() if v not in (None, ())})
 
 def _corrected(out, people):
@@ -298,9 +300,10 @@ def benchmark(
     judges: str = None, # facts, overlap, bedrock:ID, openai:URL#ID, apart by commas; the recipe's if left out
     questions: str = None, # File or hub id of the questions; the recipe's if left out
     recipe: str = 'plain', # plain, or card: the published benchmark as it was
-    sample: str = None, # seed101 (at most 8 of each subdomain), all, or a number of questions; seed101 if left out
+    sample: str = None, # seed101 (at most 8 of each subdomain), all, or a number of questions; if left out seed101, and all with --results
     seed: str = None, # Of the draw, a whole number from 0; 42 if left out
     repeats: str = None, # How often each answer is judged, from 1
+    budget: str = None, # What engines may cost, all answers and judgments together: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
     plan: bool = False, # Only say what is left to do
     results: str = None, # A results.jsonl in the published layout, to be judged again in place of asking anybody
     people: str = None, # A CSV of people's scores on a random part of the answers: the first judge's means are set right by them
@@ -308,10 +311,10 @@ def benchmark(
     json: bool = False, # Print the record as JSON
 ) -> dict: # Plan, headline, and how many cells are open; failed while there are any
     "Systems x questions x judges, planned, filled in and put in tables."
-    chosen, out = _recipe(recipe, systems, judges, sample, seed, repeats), Path(out or data_dir()/'benchmark'/recipe)
-    if results: done = benchmark_stage.rejudge(results, out, chosen.judges)
-    elif plan: return benchmark_stage.plan_benchmark(benchmark_stage.draw_sample(questions or chosen.questions, chosen, out), chosen, out)
-    else: done = benchmark_stage.run_benchmark(chosen, out, questions)
+    chosen, out = _recipe(recipe, systems, judges, sample, seed, repeats, budget), Path(out or data_dir()/'benchmark'/recipe)
+    if results: chosen, questions = benchmark_stage.given_answers(results, out, replace(chosen, sample=sample or 'all'))
+    if plan: return benchmark_stage.plan_benchmark(benchmark_stage.draw_sample(questions or chosen.questions, chosen, out), chosen, out)
+    done = benchmark_stage.run_benchmark(chosen, out, questions)
     analysis.analyze(out/'sample.jsonl', [out/'judgments.jsonl'], [out/'predictions.jsonl'], out)
     if people: done['corrected'] = _corrected(out, people)
     if json: return done
