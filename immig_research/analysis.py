@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .judge import seed_results
+from .judge import current_judgments, seed_results
 from .plots import figure_agreement, figure_cost, figure_distribution, figure_forest, figure_png, figure_risk, figure_subdomains, figure_training
 from .published import PUBLISHED
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, read_jsonl, sha256_file, write_atomic
@@ -276,7 +276,7 @@ def _all_inputs(questions, judgments, predictions):
 # %% ../nbs/05_analysis.ipynb #analysis-analyze
 def analyze(
     questions, # A file of questions, or `QAPair`s
-    judgments, # A file of judgments, a list of files, or `Judgment`s
+    judgments, # A file of judgments, a list of files, or `Judgment`s; those of other answers than `predictions` has are open cells
     predictions, # The same for predictions; None or [] where there are none
     out:str|Path, # The folder to write to
     *,
@@ -287,7 +287,7 @@ def analyze(
 ) -> dict: # Counts and the overall table's rows, as plain values
     "Write tables, figures and the report of `questions`, `judgments` and `predictions` to `out`; also of `timings`, `train_report` and `costs`."
     asked, said = _rows(questions, QAPair), _rows(predictions, Prediction)
-    scored = cells(asked, _rows(judgments, Judgment))
+    scored = cells(asked, current_judgments(_rows(judgments, Judgment), {(p.qa_id, p.system): p for p in said}))
     found, (train, curve) = all_tables(scored, said, population=population), _training(train_report)
     if costs is not None: found['cost'] = cost_table(found['overall'], _dicts(costs))
     drawn, about = pictures(found, curve), 'the whole eval split' if population else 'the published eval split'

@@ -205,7 +205,8 @@ def headline(
 # %% ../nbs/04b_benchmark.ipynb #benchmark-write
 def _write_all(questions, predictions, recipe, judges, out):
     "Result files of every judge, and their headlines."
-    rows, judgments = [], read_jsonl(out/'judgments.jsonl', Judgment)
+    systems, rows = {p.system for p in predictions}, []
+    judgments = [j for j in read_jsonl(out/'judgments.jsonl', Judgment) if j.system in systems] # An earlier run may have asked more
     for n, found in enumerate(judges):
         summary = write_results(questions, predictions, judgments, out, ResultMeta(found.name, recipe.eval_date), name=f'-{slug(found.name)}' if n else '')
         rows += headline(questions, [j for j in judgments if j.judge == found.name], summary)

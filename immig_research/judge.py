@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['read_questions', 'read_predictions', 'plan_cells', 'Judge', 'rule_judge', 'overlap', 'engine_judge', 'find_judge',
-           'new_cell', 'judged_cell', 'judge', 'self_agreement', 'rescore', 'read_scores', 'cell_score', 'summarize',
-           'result_rows', 'tabulate_scores', 'ResultMeta', 'write_results', 'seed_results']
+           'answer_sha256', 'new_cell', 'judged_cell', 'judge', 'current_judgments', 'self_agreement', 'rescore',
+           'read_scores', 'cell_score', 'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta', 'write_results',
+           'seed_results']
 
 # %% ../nbs/04_judge.ipynb #judge-imports
 import csv
@@ -154,15 +155,21 @@ def find_judge(
     raise BadInput(f'no such judge: {judge!r}; there are facts, overlap, and engines such as bedrock:MODEL_ID or openai:URL#MODEL')
 
 # %% ../nbs/04_judge.ipynb #judge-empty-cell
+def answer_sha256(
+    prediction: Prediction | None, # An answer, or None where there is none yet
+) -> str | None: # 64 hex digits, or None where there is nothing to judge
+    "The hash by which a judgment knows the answer it speaks of."
+    if prediction is None or prediction.status == 'model_error': return None
+    return hashlib.sha256(prediction.prediction.encode()).hexdigest()
+
 def new_cell(
     cell: tuple, # (question, system, prediction or None, repeat)
     judge: Judge, # Who shall judge it
 ) -> Judgment: # Without a score, with the hashes that name it
     "The judgment of `cell` by `judge` before anything is judged."
     q, system, p, repeat = cell
-    cut = p is not None and p.status == 'truncated'
+    cut, text = p is not None and p.status == 'truncated', answer_sha256(p)
     shown = content_hash([q.question, q.answer, q.source_span if judge.sees_source else '', judge.version, cut])
-    text = None if p is None or p.status == 'model_error' else hashlib.sha256(p.prediction.encode()).hexdigest()
     why = 'no answer yet' if p is None else 'the model failed to answer' if text is None else ''
     return Judgment(q.qa_id, system, judge.name, None, why, 'model_error', repeat, RUBRIC_SHA256, shown, text)
 
@@ -240,6 +247,17 @@ def _account(rows, name, now):
     return dict(judge=name, cells=len(rows), judged_now=now, statuses=dict(sorted(Counter(j.status for j in rows).items())),
                 systems={s: dict(scored=sum(j.score is not None for j in js), open=sum(j.score is None for j in js))
                          for s, js in systems.items()})
+
+# %% ../nbs/04_judge.ipynb #judge-current
+def current_judgments(
+    judgments: list, # Judgments of any judges
+    predictions: dict, # (qa_id, system) -> Prediction, as the answers stand now
+) -> list: # Judgments; those of systems without predictions as they are
+    "`judgments`, open where they speak of another answer than the one in `predictions`."
+    systems = {s for _, s in predictions}
+    def is_old(j): return j.system in systems and j.prediction_sha256 not in (None, answer_sha256(predictions.get((j.qa_id, j.system))))
+    why = dict(score=None, reason='the answer was changed after it was judged', status='judge_error', raw=None, hard_error=None)
+    return [replace(j, **why) if is_old(j) else j for j in judgments]
 
 # %% ../nbs/04_judge.ipynb #judge-repeats
 def self_agreement(
@@ -320,6 +338,8 @@ def result_rows(
                     scores={s: cell_score(js) for s, js in of.items()}, predictions={s: p.prediction if p else '' for s, p in text.items()},
                     reasons={s: js[0].reason if js else 'not judged' for s, js in of.items()},
                     statuses={s: js[0].status if js else 'judge_error' for s, js in of.items()},
+                    prediction_statuses={s: p.status if p else 'model_error' for s, p in text.items()},
+                    dispositions={s: p.disposition if p else 'answered' for s, p in text.items()},
                     citation=q.citation, source_doc_id=q.source_doc_id, as_of=q.as_of)
     return [row(q) for q in questions]
 
@@ -353,9 +373,18 @@ def _told(questions, given, rows, judge_name):
                            flag='judge' if is_kin(judge_name, system, next((p.model for p in answers if p.model), None)) else '')
     return out
 
+def _judged_by(judgments, given, judge_name):
+    "The judgments of one judge, of answers that are given."
+    rows = [j for j in (judgments if isinstance(judgments, list) else read_jsonl(judgments, Judgment)) if j.judge == judge_name]
+    if not rows: raise BadInput(f'no judgment by {judge_name!r}; judge the predictions first')
+    unseen = sorted({j.system for j in rows} - {s for _, s in given})
+    if unseen: raise BadInput(f'{unseen[0]} was judged by {judge_name!r}, but no answer of it is given; give the answers of all systems at once, '
+                              f'or write to another folder')
+    return current_judgments(rows, given)
+
 def write_results(
     questions: list | str | Path, # As for `judge`
-    predictions: list | str | Path, # As for `judge`
+    predictions: list | str | Path, # As for `judge`, of all systems that were judged
     judgments: list | str | Path, # Judgments, or the file of them
     out: str | Path, # The folder for results.jsonl and summary.json
     meta: ResultMeta | str = ResultMeta(), # What to say about the run; a plain text is the judge's name
@@ -364,8 +393,7 @@ def write_results(
     "Write results.jsonl and summary.json for the `judgments` of one judge."
     meta = ResultMeta(meta) if isinstance(meta, str) else meta
     questions = read_questions(questions); given = read_predictions(predictions, questions)
-    rows = [j for j in (judgments if isinstance(judgments, list) else read_jsonl(judgments, Judgment)) if j.judge == meta.judge_name]
-    if not rows: raise BadInput(f'no judgment by {meta.judge_name!r}; judge the predictions first')
+    rows = _judged_by(judgments, given, meta.judge_name)
     results = result_rows(questions, given, rows)
     date = meta.eval_date or max((r.as_of for r in [*questions, *given.values()] if r.as_of), default=None)
     figures, told = tabulate_scores(results), _told(questions, given, rows, meta.judge_name)
@@ -391,7 +419,8 @@ def seed_results(
         for s, score in r['scores'].items():
             text = r['predictions'].get(s, '')
             failed = text.strip().startswith('[ENDPOINT_ERROR]') or r.get('statuses', {}).get(s) == 'model_error'
-            predictions.append(Prediction(r['qa_id'], s, '' if failed else text, status='model_error' if failed else 'ok'))
+            kind = 'model_error' if failed else r.get('prediction_statuses', {}).get(s, 'ok')
+            predictions.append(Prediction(r['qa_id'], s, '' if failed else text, status=kind, disposition=r.get('dispositions', {}).get(s, 'answered')))
             status = 'model_error' if failed else 'judge_error' if score < 0 else 'scored'
             judgments.append(Judgment(r['qa_id'], s, judge_name, score if status == 'scored' else None, r.get('reasons', {}).get(s, ''),
                                       status))
