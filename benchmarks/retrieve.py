@@ -73,7 +73,7 @@ def searcher(system, corpus, times, folder):
         return lambda q: flat.search(encode(index.asker, [q]), K)[1][0]
     if system != 'ours-read': index.cross = ()
     if times > 1:
-        index.words, index.headings, index.days = load('words'), load('headings'), {}
+        index.words, index.headings, index.kept = load('words'), load('headings'), {}
         index.passages = [replace(p, text=f'{p.text} copy{n}') if n else p for n in range(times) for p in index.passages]
         index.document = np.tile(index.document, times)
     return lambda q: R.search(index, q, K)

@@ -158,7 +158,7 @@ def likeness(
 ) -> np.ndarray | None: # (units,) -1 to 1; None for an index without vectors
     "How like `question` each of `units` is."
     if index.reader is None: return None
-    known, texts = index.days.setdefault('sentence vectors', {}), [' '.join(u.text.split()) for u in units]
+    known, texts = index.kept.setdefault('sentence vectors', {}), [' '.join(u.text.split()) for u in units]
     if len(known) > most: known.clear()
     new = list(dict.fromkeys(t for t in texts if t not in known))
     known.update(zip(new, encode(index.quick, new)))

@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['FOUND', 'READ', 'CASCADE', 'bm25_index', 'bm25_scores', 'rarity', 'Index', 'open_index', 'words_alone', 'cut',
            'parts_of', 'text_of', 'allowed_on', 'within_subdomain', 'all_scores', 'candidates', 'Hit', 'as_hit',
-           'search', 'neighbours', 'definitions', 'overlap', 'ranks_of', 'measure']
+           'search', 'overlap', 'ranks_of', 'measure']
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-imports
 import bisect
 import json
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -76,17 +75,25 @@ class Index:
     vectors: np.ndarray | None # (passages, dim) float32; None where there is no encoder
     reader: Encoder | None = None # Of any text, in float32; None where there is none
     chunks: dict = field(default_factory=dict)    # doc_id -> (starts, chunk ids)
-    days: dict = field(default_factory=dict)      # What is worked out once, when asked: a day -> what is law then; by name: sentences, their vectors, defined terms, subdomains, law
     asker: Encoder | None = None # As `reader`, taught to read questions; None: the `reader`
     quick: Encoder | None = None # As `reader`, in the machine's faster format; None: the `reader`
     cross: tuple[CrossEncoder, ...] = () # Read question and passage together, one after the other; none: the ranker has the last word
     answerability: CrossEncoder | None = None # Reads questions next to passages; None: `abstain` goes by signs and words
+    corpus_sha256: str = ''    # Of the corpus's `documents.jsonl`; '' for an index that `open_index` did not make
+    verify_index: VerifyIndex | None = None # Of the documents, for citations; made anew where it is not of these
+    kept: dict = field(init=False, repr=False, default_factory=dict) # Worked out once, when asked, and never carried into another index: a day -> what is law then; by name: sentences, their vectors, subdomains, law
     def __post_init__(self):
         "Number the documents, and open the corpus for citations"
         self.asker, self.quick = self.asker or self.reader, self.quick or self.reader
-        number = {d: n for n, d in enumerate(self.documents)}
-        self.document = np.array([number[p.doc_id] for p in self.passages], int)
-        self.verify_index: VerifyIndex = index_corpus(self.documents)
+        self.number = {d: n for n, d in enumerate(self.documents)}
+        self.document = np.array([self.number[p.doc_id] for p in self.passages], int)
+        every = list(self.documents.values())
+        if self.verify_index is None or self.verify_index.documents != every: self.verify_index = index_corpus(every)
+    def rows_of(self,
+        doc_id: str, # Of a document
+    ) -> np.ndarray: # Rows of passages, in order; empty for a document that is not in the index
+        "The passages of the document `doc_id`."
+        return np.flatnonzero(self.document == self.number.get(doc_id, -1))
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-fields
 _NAMES = ('words', 'headings', 'whole')
@@ -123,7 +130,8 @@ def open_index(
     import bm25s
     folder, found = Path(corpus)/'index', read_corpus(corpus)
     folder.mkdir(exist_ok=True)
-    key = dict(corpus=sha256_file(Path(corpus)/'documents.jsonl'), format=1)
+    sha256 = sha256_file(Path(corpus)/'documents.jsonl')
+    key = dict(corpus=sha256, format=1)
     record = folder/'index.json'
     if not record.is_file() or json.loads(record.read_text()) != key:
         passages = cut_all(found.documents.values())
@@ -135,14 +143,14 @@ def open_index(
     rows = vectors_of(passages, folder, encoder) if encoder else None
     cross = (load_cross_encoder(), load_large_cross_encoder()) if encoder else ()
     read = dict(reader=load_encoder('float32'), asker=load_asker(), cross=cross if all(cross) else (), answerability=load_answerability()) if encoder else {}
-    return Index(found.documents, passages, *bm25, rows, chunks=_chunk_starts(found.chunks), quick=encoder, **read)
+    return Index(found.documents, passages, *bm25, rows, chunks=_chunk_starts(found.chunks), quick=encoder, corpus_sha256=sha256, **read)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-words-alone
 def words_alone(
     index: Index, # From `open_index`
 ) -> Index: # Another one, over the same passages
     "`index` without vectors and what reads them."
-    return replace(index, vectors=None, reader=None, asker=None, quick=None, cross=(), answerability=None, days={})
+    return replace(index, vectors=None, reader=None, asker=None, quick=None, cross=(), answerability=None)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-cut
 def cut(
@@ -150,7 +158,7 @@ def cut(
     doc_id: str, # Of a document in it
 ) -> list[Sentence]: # In order
     "The sentences of the document `doc_id`, cut once."
-    done = index.days.setdefault('sentences', {})
+    done = index.kept.setdefault('sentences', {})
     if doc_id not in done: done[doc_id] = sentences_of(index.documents[doc_id])
     return done[doc_id]
 
@@ -182,13 +190,13 @@ def allowed_on(
 ) -> np.ndarray: # (passages,) True where the passage may be used
     "Which passages of `index` were law on `day`."
     if day is not None: check_day(day)
-    if day not in index.days:
+    if day not in index.kept:
         newest = {id(d) for d in documents_on(index.verify_index, day).values()}
         cited = {id(d) for d in index.documents.values() if d.citation}
         fine = {id(d) for d in in_force(index.documents.values(), day)} & (newest | ({id(d) for d in index.documents.values()} - cited))
         keep = np.array([id(d) in fine for d in index.documents.values()], bool)
-        index.days[day] = keep[index.document]
-    return index.days[day]
+        index.kept[day] = keep[index.document]
+    return index.kept[day]
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-subdomain
 def within_subdomain(
@@ -197,16 +205,16 @@ def within_subdomain(
 ) -> np.ndarray: # (passages,) True where the passage's document is of the subdomain
     "Which passages of `index` are of `subdomain`."
     if subdomain not in SUBDOMAINS: raise BadInput(f'subdomain must be one of {", ".join(SUBDOMAINS)}; got {subdomain!r}')
-    if 'subdomains' not in index.days:
-        index.days['subdomains'] = np.array([classify(d.citation, d.title, d.text[:2000], tuple(d.section_path)) for d in index.documents.values()])
-    return (index.days['subdomains'] == subdomain)[index.document]
+    if 'subdomains' not in index.kept:
+        index.kept['subdomains'] = np.array([classify(d.citation, d.title, d.text[:2000], tuple(d.section_path)) for d in index.documents.values()])
+    return (index.kept['subdomains'] == subdomain)[index.document]
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-places
 def _place_scores(index, question, day):
     "Scores of the passages in places, and in documents, that `question` names"
     inside, whole = np.zeros(len(index.passages), np.float32), np.zeros(len(index.passages), np.float32)
     for doc_id, start, end, narrow in named_places(question, documents_on(index.verify_index, day)):
-        rows = np.flatnonzero(index.document == list(index.documents).index(doc_id))
+        rows = index.rows_of(doc_id)
         whole[rows] = 1
         if narrow: inside[[i for i in rows if index.passages[i].start < end and start < index.passages[i].end]] = 1
     return inside, whole
@@ -258,7 +266,6 @@ class Hit(Record):
     as_of: str | None = None   # Date of the text
     url: str = ''
     score: float = 0.0         # Of the ranker, before a cross-encoder reads; only its order means something
-    role: str = 'ranked'       # ranked | neighbour | definition
     row: int = -1              # Of the passage in the index
     order: float = 0.0         # What it is ordered by: the score and what the cross-encoders said of it
     marks: list = field(default_factory=list) # Of each cross-encoder that read it: logits that each of `parts_of` answers
@@ -268,7 +275,6 @@ def as_hit(
     index: Index, # From `open_index`
     row: int, # Of a passage
     score: float = 0.0, # Of the ranker
-    role: str = 'ranked', # ranked | neighbour | definition
     order: float | None = None, # What it is ordered by; None: the score
     marks: list | None = None, # Of each cross-encoder that read it, of each sentence
 ) -> Hit: # The passage as a result
@@ -278,7 +284,7 @@ def as_hit(
     starts, ids = index.chunks.get(p.doc_id, ([0], ['']))
     score, order = (round(float(number), 4) for number in (score, score if order is None else order))
     return Hit(p.doc_id, p.start, p.end, p.text, p.paragraph_id.split('#')[0] or doc.citation, p.title, p.context,
-        ids[max(0, bisect.bisect_right(starts, p.start) - 1)], doc.as_of, doc.url, score, role, row, order, marks or [])
+        ids[max(0, bisect.bisect_right(starts, p.start) - 1)], doc.as_of, doc.url, score, row, order, marks or [])
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-search
 FOUND = 12 # Passages that an answer is made from
@@ -307,35 +313,6 @@ def search(
         order, said = read_best(cross, question, order, text, most, weight)
         for n, reading in said.items(): marks.setdefault(n, []).append(np.round(reading.marks, 3).tolist())
     return [as_hit(index, int(rows[n]), points[n], order=order[n], marks=marks.get(n)) for n in np.argsort(-order, kind='stable')[:k].tolist()]
-
-# %% ../nbs/03a_retrieve.ipynb #retrieve-neighbours
-def neighbours(
-    index: Index, # From `open_index`
-    hit: Hit, # From `search`
-    within: int = 1, # Passages on each side
-) -> list[Hit]: # In the order of the text
-    "The passages beside `hit`."
-    near = [r for r in range(hit.row - within, hit.row + within + 1) if r != hit.row and 0 <= r < len(index.passages)]
-    return [as_hit(index, r, role='neighbour') for r in near if index.passages[r].doc_id == hit.doc_id]
-
-# %% ../nbs/03a_retrieve.ipynb #retrieve-definitions
-_DEFINED = re.compile(r'[Tt]he terms? “([^”]{3,60})”[^.;]{0,80}? (?:means?|includes?)\b')
-
-def definitions(
-    index: Index, # From `open_index`
-    question: str, # As people ask
-    day: str | None = None, # ISO date; None for the newest
-    k: int = 2, # How many at most
-) -> list[Hit]: # The longest terms first
-    "Passages that define a term of `question`."
-    if 'terms' not in index.days:
-        index.days['terms'] = [(tuple(terms(m[1])), row) for row, p in enumerate(index.passages) if '“' in p.text for m in _DEFINED.finditer(p.text)]
-    asked, fine, found = terms(question), allowed_on(index, day), {}
-    for term, row in index.days['terms']:
-        stands = any(tuple(asked[i:i + len(term)]) == term for i in range(len(asked)))
-        if term and stands and fine[row] and term not in found: found[term] = row
-    longest = sorted(found, key=lambda term: (-len(term), term))[:k]
-    return [as_hit(index, found[term], role='definition') for term in longest]
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-ranks
 def overlap(

@@ -102,9 +102,9 @@ def _falsified(text, draw):
 
 def _false_premise(index, draw):
     "A sentence with a wrong figure, taken for granted"
-    if 'law' not in index.days: index.days['law'] = [p for p in index.passages if p.source_type in ('statute', 'regulation', 'policy_manual')]
+    if 'law' not in index.kept: index.kept['law'] = [p for p in index.passages if p.source_type in ('statute', 'regulation', 'policy_manual')]
     for _ in range(1000):
-        p = draw.choice(index.days['law'])
+        p = draw.choice(index.kept['law'])
         clean = [s.strip() for s in re.split(r'(?<=[.;])\s+|\n+', p.text) if 8 <= len(s.split()) <= 30 and not re.match(r'[(\-|]', s.strip())]
         wrong = _falsified(draw.choice(clean), draw) if clean else None
         if not wrong: continue
