@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .audit import judge_mark
-from .estimate import mean_interval, minimum_detectable, prediction_powered_mean
+from .estimate import TOP, mean_interval, minimum_detectable, prediction_powered_mean
 from .infer import ask_service, infer, select, short_name
-from .judge import ResultMeta, find_judge, judge, read_questions, write_results
+from .judge import ResultMeta, find_judge, judge, read_questions, system_scores, write_results
 from .llm import find_engine
 from .models import read_record
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, heal_jsonl, read_jsonl, write_jsonl
@@ -193,7 +193,7 @@ def headline(
     "What one judge's scores say of each system."
     documents, rows = {q.qa_id: q.source_doc_id for q in questions}, []
     for system, f in summary['overall'].items():
-        scores = {j.qa_id: j.score for j in judgments if j.system == system and j.repeat == 0 and j.score is not None}
+        scores = system_scores(judgments, system)
         e = mean_interval(list(scores.values()), [documents[i] for i in scores])
         whole = f['open'] == 0
         rows.append(dict(system=system, judge=summary['judge_model'], n=f['n'], open=f['open'], mean=f['mean'] if whole else None,
@@ -259,19 +259,26 @@ def rejudge(
     return run_benchmark(recipe, out, questions)
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-corrected
+def _with_open(e, n):
+    "An estimate on the scored ones of `n` answers, and what it can become while the others are worth 0 to 3."
+    done = e.n / n
+    more = TOP * (1 - done)
+    known = round(e.mean, 3) if e.n == n else None
+    ends = dict(low=done * e.low, high=done * e.high + more, worst=done * e.mean, best=done * e.mean + more)
+    return dict(corrected=known, **{k: round(v, 3) for k, v in ends.items()})
+
 def corrected_means(
     questions: list, # QAPairs that were asked
     cheap: list, # Judgments of one judge on all answers
     costly: list, # Judgments of another, or of people, on some of them
-) -> list: # A row a system: n, labelled, cheap, corrected, low, high
+) -> list: # A row a system: n, open, labelled, cheap, corrected, low, high, worst, best; no means while cells are open
     "The mean of each system as the `costly` judge would give it on all `questions`."
     documents, rows = {q.qa_id: q.source_doc_id for q in questions}, []
-    def scores(judgments, system): return {j.qa_id: j.score for j in judgments if j.system == system and j.score is not None and j.repeat == 0}
     for system in sorted({j.system for j in costly}):
-        all_, some = scores(cheap, system), scores(costly, system)
+        all_, some, n = system_scores(cheap, system), system_scores(costly, system), len(questions)
         lacking = sorted(set(some) - set(all_))
         if lacking: raise BadInput(f'{system} has a costly score for {lacking[0]!r} but no cheap one; fill the open cells first')
         e = prediction_powered_mean(list(all_.values()), [some.get(i) for i in all_], clusters=[documents[i] for i in all_])
-        rows.append(dict(system=system, n=len(all_), labelled=len(some), cheap=round(sum(all_.values()) / len(all_), 3), corrected=round(e.mean, 3),
-                         low=round(e.low, 3), high=round(e.high, 3)))
+        mean = round(sum(all_.values()) / n, 3) if len(all_) == n else None
+        rows.append(dict(system=system, n=n, open=n - len(all_), labelled=len(some), cheap=mean, **_with_open(e, n)))
     return rows

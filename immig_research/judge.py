@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['read_questions', 'read_predictions', 'plan_cells', 'Judge', 'rule_judge', 'overlap', 'engine_judge', 'find_judge',
            'answer_sha256', 'new_cell', 'judged_cell', 'judge', 'current_judgments', 'self_agreement', 'rescore',
-           'read_scores', 'cell_score', 'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta', 'write_results',
-           'seed_results']
+           'read_scores', 'cell_score', 'system_scores', 'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta',
+           'write_results', 'seed_results']
 
 # %% ../nbs/04_judge.ipynb #judge-imports
 import csv
@@ -309,6 +309,17 @@ def cell_score(
     "One score for a cell: the lower median of its repeats."
     scores = [j.score for j in judgments]
     return -1 if not scores or None in scores else sorted(scores)[(len(scores) - 1) // 2]
+
+# %% ../nbs/04_judge.ipynb #judge-system-scores
+def system_scores(
+    judgments: list, # Judgments of one judge
+    system: str, # Whose answers they are of
+) -> dict: # qa_id -> 0-3, without open cells
+    "The score of each scored cell of `system`, as every table and headline has it."
+    cells = {}
+    for j in judgments:
+        if j.system == system: cells.setdefault(j.qa_id, []).append(j)
+    return {i: score for i, js in cells.items() if (score := cell_score(js)) >= 0}
 
 # %% ../nbs/04_judge.ipynb #judge-summarize
 def summarize(

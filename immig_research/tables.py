@@ -20,7 +20,7 @@ import pandas as pd
 from .calls import is_kin
 from .estimate import TOP, alike, bounds, holm, mean_interval, paired_difference, post_stratified_mean, wilson
 from .facts_judge import weighted_kappa
-from .judge import seed_results
+from .judge import cell_score, seed_results
 from .published import published_population, published_subdomains, published_table
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, read_jsonl, write_atomic
 from .report import clean_text, reading
@@ -61,10 +61,12 @@ def _score_of(row):
     return float(row.score), 'scored', clean_text(row.reason), nan if hard is None else float(hard)
 
 def _cell(rows):
-    "One cell of one or more repeats: their mean and any hard error, or the first repeat that is open."
+    "One cell of one or more repeats: their lower median and any hard error, or the first repeat that is open."
     found = [_score_of(row) for row in rows]
     first_open = next((f for f in found if f[1] != 'scored'), None)
-    return first_open or (float(np.mean([f[0] for f in found])), 'scored', found[0][2], max(f[3] for f in found))
+    if first_open: return first_open
+    score, hard = float(cell_score(rows)), [f[3] for f in found]
+    return score, 'scored', next(f[2] for f in found if f[0] == score), 1. if 1. in hard else sum(hard)
 
 # %% ../nbs/05f_tables.ipynb #tables-plan
 def _plan(questions, judgments):
@@ -188,7 +190,7 @@ def subdomain_table(
 # %% ../nbs/05f_tables.ipynb #tables-distribution-table
 def distribution_table(
     found:pd.DataFrame, # From `cells`
-) -> pd.DataFrame: # A row a system and judge: how many cells score 0, 1, 2, 3 (means of repeats cut down), or are open
+) -> pd.DataFrame: # A row a system and judge: how many cells score 0, 1, 2, 3, or are open
     "How often each score was given in `found`."
     what = found.score.map(lambda s: 'open' if np.isnan(s) else str(int(s)))
     table = pd.crosstab([found.system, found.judge], what).reindex(columns=['0', '1', '2', '3', 'open'], fill_value=0)
@@ -240,7 +242,7 @@ def tied_sets(
 
 # %% ../nbs/05f_tables.ipynb #tables-agreement
 def _confusion(first, second):
-    "Counts of `first` (down) against `second` (across), 0-3; means of repeats are cut down to whole scores."
+    "Counts of `first` (down) against `second` (across), 0-3."
     seen = np.zeros((TOP + 1, TOP + 1), int)
     np.add.at(seen, (first.astype(int), second.astype(int)), 1)
     return seen.tolist()
