@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Sentence', 'cut_long', 'sentences', 'sentences_of', 'openings', 'headings_before', 'Passage', 'title_of',
-           'passages_of', 'split_words', 'terms', 'share_known', 'named_laws', 'plain_words', 'law_words',
-           'named_places', 'cut_all']
+           'common_names', 'names_of', 'passages_of', 'split_words', 'terms', 'share_known', 'named_laws',
+           'plain_words', 'law_words', 'named_places', 'cut_all']
 
 # %% ../nbs/03c_passages.ipynb #passages-imports
 import csv
@@ -107,6 +107,29 @@ def title_of(
     "The title of `doc` without its number."
     return re.sub(r'^(?:Chapter \d+ [-–] |\d+ U\.S\.C\. [^:]{1,20}: |\d+ CFR [^:]{1,20}: )', '', doc.title).strip()
 
+# %% ../nbs/03c_passages.ipynb #passages-names
+@lru_cache(maxsize=1)
+def common_names() -> dict[str, str]: # '8 U.S.C. 1101(a)(15)(U)' -> 'U visa for victims of crimes'
+    "The package's list of provisions, and of parts of the policy manual, with their common names."
+    return {r['place']: r['name'] for r in csv.DictReader((files('immig_research')/'data'/'common-names.csv').open(encoding='utf-8'))}
+
+@lru_cache(maxsize=1)
+def _cited_names():
+    "A pattern for the places below a section that have a name, in the Code's numbers and the Act's, and the name of each"
+    names = {usc.split(' ')[-1]: name for place, name in common_names().items() if '(' in place for usc in (place, usc_to_ina(place)) if usc}
+    return re.compile(r'(?<![\w.])(?:' + '|'.join(map(re.escape, sorted(names, key=len, reverse=True))) + ')'), names
+
+def names_of(
+    places: Iterable[str], # Ids of paragraphs: '8 U.S.C. 1184(p)(2)'
+    text: str, # What stands there
+    most: int = 3, # How many at most
+) -> list[str]: # Own places first, without doubles
+    "The common names of `places`, and of the provisions that `text` cites."
+    pattern, cited = _cited_names()
+    steps = lambda place: [place, *(place[:m.start()] for m in reversed(list(re.finditer(r'[(.#]', place))))]
+    own = [next((common_names()[s] for s in steps(place) if s in common_names()), '') for place in places]
+    return list(dict.fromkeys(filter(None, [*own, *(cited[m] for m in pattern.findall(text))])))[:most]
+
 # %% ../nbs/03c_passages.ipynb #passages-of
 def _context(doc, first, said, heading, stands_inside):
     "What the paragraph `first` stands under; its heading is left out where the passage begins with it."
@@ -135,8 +158,9 @@ def passages_of(
     runs += [n for n in _telling_notes(doc) if not any(a <= n[0]['start'] < b for a, b in covered)]
     for run in runs:
         first = next((p for p in run if is_law(p)), run[0])
-        context = _context(doc, first, said, heading[first['id']], run[0]['kind'] == 'heading')
         begin, end = run[0]['start'], run[-1]['end']
+        above = _context(doc, first, said, heading[first['id']], run[0]['kind'] == 'heading')
+        context = '. '.join(filter(None, [above, *names_of([p['id'] for p in run if is_law(p)], doc.text[begin:end])]))
         cuts = cut_long(doc.text[begin:end], max_words)
         for a, b in zip(cuts, cuts[1:]):
             piece = Passage(doc.doc_id, begin + a, begin + b, doc.text[begin + a:begin + b], title, context, first['id'], doc.source_type, first['kind'] == 'table')

@@ -24,9 +24,9 @@ from .chunk import place_of
 from .clock import check_day, in_force
 from .cross_encoder import CrossEncoder, Text, load_cross_encoder, load_large_cross_encoder, read_best
 from .embed import Encoder, encode, load_asker, load_encoder, passage_text, products, vectors_of
-from .passages import Passage, Sentence, cut_all, law_words, named_places, sentences_of, terms
+from .passages import Passage, Sentence, common_names, cut_all, law_words, named_places, sentences_of, terms
 from .rank import features, score_candidates
-from .records import BadInput, Document, QAPair, Record, read_jsonl, sha256_file, write_atomic, write_jsonl
+from .records import BadInput, Document, QAPair, Record, content_hash, read_jsonl, sha256_file, write_atomic, write_jsonl
 from .sources import read_corpus
 from .taxonomy import SUBDOMAINS, classify
 from .verify import VerifyIndex, documents_on, index_corpus
@@ -131,7 +131,7 @@ def open_index(
     folder, found = Path(corpus)/'index', read_corpus(corpus)
     folder.mkdir(exist_ok=True)
     sha256 = sha256_file(Path(corpus)/'documents.jsonl')
-    key = dict(corpus=sha256, format=1)
+    key = dict(corpus=sha256, names=content_hash(common_names()))
     record = folder/'index.json'
     if not record.is_file() or json.loads(record.read_text()) != key:
         passages = cut_all(found.documents.values())
