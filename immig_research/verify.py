@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .citations import Citation, index_documents, ina_to_usc, usc_to_ina, parse_citations, resolve
-from .clock import Version, as_of as law_on, check_day, versions_of
+from .clock import Version, as_of as law_on, check_day, standing, versions_of
 from .records import BadInput, Document, Record, read_jsonl
 
 # %% ../nbs/00r_verify.ipynb #verify-fold
@@ -253,7 +253,8 @@ def _state(index, normal, day):
     edition = re.search(r', edition (\S+)', normal)
     if edition and doc.as_of and edition[1] != doc.as_of:
         return 'SUPERSEDED' if edition[1] < doc.as_of else 'OUT_OF_SCOPE', f'the edition in the corpus is {doc.as_of}', place
-    return 'VERIFIED', known[1] if known else '', place
+    unsure = f'by the text of {doc.as_of}; whether it read so on {day} is not known here' if day and standing(doc, day) == 'unknown' else ''
+    return 'VERIFIED', known[1] if known else unsure, place
 
 # %% ../nbs/00r_verify.ipynb #verify-exists-verdict
 def _exists(index, c, day):

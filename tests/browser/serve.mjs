@@ -26,7 +26,7 @@ await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')]);
 log.heading = await page.textContent('#heading');
 log.quotations = await page.$$eval('#answer blockquote', all => all.length);
 log.kept = await page.inputValue('#question');
-log.notice = (await page.textContent('#answer')).includes('not legal advice');
+log.notice = (await page.textContent('#answer')).includes('no legal advice');
 await shot('answered');
 
 // The cited words in their document
