@@ -297,7 +297,8 @@ def audit_result(
     total = lambda rows: _rate(sum(r['hits'] for r in rows), sum(r['n'] for r in rows))
     agreed = agreement(judgments)
     reached = dict(kill_rate=total(killed)['rate'], identity_rate=total(identity)['rate'], kappa=agreed.get('kappa'))
-    lacks = [f'{name} {reached[name]} is under {bar}' for name, bar in BARS.items() if reached[name] is not None and reached[name] < bar]
+    lacks = [f'{name} was not measured' if got is None else f'{name} {got} is under {BARS[name]}'
+             for name, got in reached.items() if got is None or got < BARS[name]]
     n_open = sum(j.score is None for j in judgments)
     if n_open: lacks.append(f'{n_open} cells are open')
     return dict(judge=judgments[0].judge, passed=not lacks, lacks=lacks, **reached, questions=len(questions), answers=len(judgments), open=n_open,

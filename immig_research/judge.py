@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['read_questions', 'read_predictions', 'plan_cells', 'Judge', 'rule_judge', 'overlap', 'engine_judge', 'find_judge',
-           'answer_sha256', 'new_cell', 'judged_cell', 'judge', 'current_judgments', 'self_agreement', 'rescore',
-           'read_scores', 'cell_score', 'system_scores', 'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta',
-           'write_results', 'seed_results']
+           'answer_sha256', 'new_cell', 'judged_cell', 'judge', 'current_judgments', 'self_agreement', 'read_scores',
+           'cell_score', 'system_scores', 'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta', 'write_results',
+           'seed_results']
 
 # %% ../nbs/04_judge.ipynb #judge-imports
 import csv
@@ -27,7 +27,7 @@ from .facts_judge import content_stems, features, clean_answer, has_hard_error, 
 from .llm import find_engine
 from .records import BadInput, Judgment, Prediction, QAPair, append_jsonl, content_hash
 from .records import heal_jsonl, read_jsonl, sha256_file, write_atomic, write_jsonl
-from .rubric import RUBRIC_SHA256, Asking, Shown, Verdict, grade_each, judge_version, parse_grade
+from .rubric import RUBRIC_SHA256, Asking, Shown, Verdict, grade_each, judge_version
 
 # %% ../nbs/04_judge.ipynb #judge-questions
 def read_questions(
@@ -273,19 +273,6 @@ def self_agreement(
     both = [(a, b) for pair in pairs for a, b in (pair, pair[::-1])] # Repeats have no order
     return dict(repeats=max(map(len, several)), answers=len(several), flip_rate=round(sum(len(set(s)) > 1 for s in several) / len(several), 4),
                 kappa=round(float(weighted_kappa(*zip(*both))), 4))
-
-# %% ../nbs/04_judge.ipynb #judge-rescore
-def rescore(
-    judgments: list, # Judgments with what the model wrote in `raw`
-    read: Callable = parse_grade, # Text -> (score or None, reason)
-) -> list: # Judgments, those without `raw` as they were
-    "Read the scores of `judgments` again from what was written; a capped 3 stays capped."
-    def again(j):
-        if j.raw is None: return j
-        score, reason = read(j.raw)
-        if score == 3 and j.hard_error: score = 2
-        return replace(j, score=score, reason=reason, status='scored' if score is not None else 'unparseable')
-    return [again(j) for j in judgments]
 
 # %% ../nbs/04_judge.ipynb #judge-people
 def read_scores(

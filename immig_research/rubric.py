@@ -96,13 +96,14 @@ def grading_request(
 
 # %% ../nbs/04d_rubric.ipynb #rubric-parse
 _GRADE = re.compile(r'(?im)^[^\w\n]*grade[^\w\n-]*(?:is[^\w\n-]*)?(-?[\w.]+)(?:[^\w\n]*|\s*(?:/|out of)\s*3[^\w\n]*)$')
+_CLOSING = re.compile(r'(?:</\w+>|\W)*')
 
 def parse_grade(
     text: str, # What the judge wrote
 ) -> tuple: # (0-3 or None, reason: the text before the grade, or why there is none)
-    "The grade at the end of `text`, with its reason."
+    "The grade at the end of `text`, with its reason; only closing markup may follow it."
     found = list(_GRADE.finditer(text))
-    if not found: return None, f'no line GRADE: n in the reply: {text.strip()[-120:]!r}'
+    if not found or not _CLOSING.fullmatch(text, found[-1].end()): return None, f'no line GRADE: n ends the reply: {text.strip()[-120:]!r}'
     said = found[-1][1].rstrip('.')
     if said not in ('0', '1', '2', '3'): return None, f'the grade must be 0, 1, 2 or 3, got {said!r}'
     return int(said), text[:found[-1].start()].strip()

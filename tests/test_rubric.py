@@ -41,8 +41,9 @@ def test_open_replies_have_no_score(reply):
     for as_json in (False, True): assert read_verdict(reply, as_json).score is None and read_verdict(reply, as_json).status == 'unparseable'
 
 
-def test_a_truncated_reply_that_still_has_its_grade_counts():
-    assert read_verdict(Reply('k', 'truncated', 'Right.\nGRADE: 3\nAnd'), False).score == 3
+def test_a_truncated_reply_counts_where_it_ends_with_its_grade():
+    assert read_verdict(Reply('k', 'truncated', 'Right.\nGRADE: 3'), False).score == 3
+    assert read_verdict(Reply('k', 'truncated', 'Right.\nGRADE: 3\nAnd'), False).status == 'unparseable'
 
 
 def test_every_view_and_form_has_a_version_of_its_own():
