@@ -203,8 +203,10 @@ def infer(
     "Answer questions with a model, or from the sources."
     rows = infer_stage.select(read_jsonl(questions, QAPair), sample)
     if rag and no_rag: raise BadInput('--rag and --no-rag exclude each other: give one of them')
-    if as_of and not rag: raise BadInput('--as-of chooses among versions of the sources: give --rag too')
+    for flag, value in dict(corpus=corpus, as_of=as_of, words_only=words_only).items():
+        if value and not rag: raise BadInput(f'--{flag.replace("_", "-")} is about the sources, which are not read without --rag: give --rag too')
     model = model or ('none' if rag else 'smollm2-135m')
+    if not rag and mode and infer_stage.is_service(model): raise BadInput(f'--mode {mode} is for a model here, and {model} has a number format of its own: leave it out')
     if rag: _check_rag(model, dict(prompt=prompt, mode=mode, batch_size=batch_size, max_new_tokens=max_new_tokens, budget=budget))
     name = infer_stage.short_name(model)
     system = system or (name if not rag else 'quoted' if model == 'none' else f'{name}-on-sources')

@@ -15,11 +15,12 @@ import inspect
 import random
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .calls import Engine, Reply, Request
+from .calls import OPEN, Engine, Reply, Request
 from .ledger import Budget
 from .llm import Rules, complete_each, find_engine, known_calls
 from .models import bfloat16_gain
@@ -233,6 +234,7 @@ def reusable(
     max_new_tokens:int, # The limit of this run
 ) -> bool: # Whether this run would write the same
     "Is `row` what a run with `max_new_tokens` would write?"
+    if row.new_tokens is None: return False # Not counted: quotations, a service, a file made by hand
     return row.new_tokens <= max_new_tokens if row.status == 'ok' else row.status == 'truncated' and row.new_tokens == max_new_tokens
 
 # %% ../nbs/03_infer.ipynb #infer-questions
@@ -370,11 +372,11 @@ def ask_service(
     journal:str | Path | None=None, # File of replies; beside `out` if None
     budget:Budget | None=None, # For the whole journal; None for no limit
     concurrency:int=8, # Calls at a time
-    rules:Rules=Rules(), # Limits, masking; answers that failed are asked again
+    rules:Rules=Rules(), # Limits, masking; calls without an answer are asked again whatever they say
 ) -> dict: # As from `infer`
     "Have `engine` answer `questions`; what the journal has is not asked twice, what failed is asked again by the next run."
     questions, out = read_questions(questions), Path(out)
-    engine = find_engine(engine) if isinstance(engine, str) else engine
+    engine, rules = find_engine(engine) if isinstance(engine, str) else engine, replace(rules, again=OPEN)
     said = dict(system=system, model=engine_model(engine.name), prompt_sha256=prompt_sha256(getattr(engine, 'tokenizer', None), prompt))
     asked = [service_request(q, prompt, max_new_tokens, temperature) for q in questions]
     journal = Path(journal or out.with_suffix('.calls.jsonl'))
@@ -395,7 +397,7 @@ def infer(
     batch_size:int=101, # Prompts a batch at most; fewer where memory is short; calls at a time, at most 8, for a service
     max_new_tokens:int=160, # Tokens of an answer; a longer one is truncated
     prompt='immig', # A key of `prompts.PROMPTS`, or a `Prompt`
-    budget:Budget | None=None, # What a service may cost; None for no limit
+    budget:Budget | None=None, # What a service may cost; None for no limit, and for a model here
 ) -> dict: # Counts: questions, answered now, kept, ok, truncated, failed, new_tokens
     "Have `model` answer `questions` and write the predictions to `out`; a stopped run goes on."
     if mode not in MODES: choose_dtype(mode)
@@ -403,6 +405,7 @@ def infer(
         if n < 1: raise BadInput(f'{name} must be at least 1, got {n}')
     if is_service(model):
         return ask_service(questions, str(model), out, system=system, prompt=prompt, max_new_tokens=max_new_tokens, budget=budget, concurrency=min(batch_size, 8))
+    if budget: raise BadInput(f'a budget is for a service, and {model} costs nothing: leave --budget out')
     questions, out, dtype = read_questions(questions), Path(out), choose_dtype(mode)
     lm, tokenizer = load_base(model, dtype)
     said = dict(system=system, engine='transformers', dtype=dtype, batch_size=batch_size,

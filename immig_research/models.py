@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import re
 import shutil
 import time
 from functools import cache
@@ -82,14 +83,34 @@ SHIPPED = 'smollm2-135m-immig' # An adapter of the embedded model, taught to ans
 
 def _shipped(): return Path(str(files('immig_research')))/'data'/SHIPPED
 
+def _on_hub(name):
+    "Whether `name` is a Hub id (owner/name), and no folder here"
+    return isinstance(name, str) and re.fullmatch(r'[A-Za-z0-9][\w.-]*/[\w.-]+', name) and not Path(name).exists()
+
 def read_record(
-    folder:str | Path, # A model's or an adapter's, or the name of the one that is shipped
+    folder:str | Path, # A model's or an adapter's, the name of the one that is shipped, or a Hub id, of which only the record is fetched
 ) -> dict: # What `write_record` wrote; empty for a model that is not ours
     "What the model in `folder` was made from."
     path = (_shipped() if str(folder) == SHIPPED else Path(folder))/'immig.json'
+    if _on_hub(folder):
+        try: from huggingface_hub import hf_hub_download; path = Path(hf_hub_download(folder, 'immig.json'))
+        except Exception: pass # It has none, or can't be reached, which `model_folder` tells
     return json.loads(path.read_text()) if path.is_file() else {}
 
 # %% ../nbs/02b_models.ipynb #models-convert
+def _make_once(folder, stands, make):
+    "`folder`, which `make` fills under another name unless it `stands`; of several processes one makes it, the others find it made"
+    from filelock import FileLock
+    if stands(): return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f'.{folder.name}.lock')):
+        if stands(): return folder
+        part = folder.with_name(f'.{folder.name}.part')
+        for old in (part, folder): shutil.rmtree(old, ignore_errors=True)
+        make(part)
+        os.replace(part, folder)
+    return folder
+
 def convert_gguf(
     gguf:Path, # A GGUF file of the Llama architecture
     folder:Path, # Where the model shall stand
@@ -97,20 +118,17 @@ def convert_gguf(
     "Rewrite the model of `gguf` as safetensors in `folder`, unless that was done from the same file."
     gguf, folder = Path(gguf), Path(folder)
     digest = sha256_file(gguf)
-    if read_record(folder).get('gguf_sha256') == digest: return folder
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype='float32')
-    config = {k: v for k, v in read.config.to_dict().items() if k not in ('quantization_config', '_name_or_path', '_model_name_or_path')}
-    plain = LlamaForCausalLM(LlamaConfig(**config))
-    plain.load_state_dict(read.state_dict())
-    plain.generation_config = read.generation_config
-    part = folder.with_name(f'.{folder.name}.{os.getpid()}.part')
-    plain.save_pretrained(part)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(part)
-    write_record(part, dict(gguf_sha256=digest, file=gguf.name))
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
-    return folder
+    def make(part):
+        from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+        read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype='float32')
+        config = {k: v for k, v in read.config.to_dict().items() if k not in ('quantization_config', '_name_or_path', '_model_name_or_path')}
+        plain = LlamaForCausalLM(LlamaConfig(**config))
+        plain.load_state_dict(read.state_dict())
+        plain.generation_config = read.generation_config
+        plain.save_pretrained(part)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(part)
+        write_record(part, dict(gguf_sha256=digest, file=gguf.name))
+    return _make_once(folder, lambda: read_record(folder).get('gguf_sha256') == digest, make)
 
 # %% ../nbs/02b_models.ipynb #models-folder
 def model_folder(
@@ -120,12 +138,11 @@ def model_folder(
     if str(name) == 'smollm2-135m': return convert_gguf(embedded_gguf(), data_dir()/'models'/'smollm2-135m')
     if str(name) == SHIPPED: return _shipped()
     folder = Path(name)
-    if not folder.is_dir():
-        if str(name).count('/') != 1 or folder.is_absolute() or str(name).startswith('.'):
-            raise BadInput(f'no model {str(name)!r}: give smollm2-135m, smollm2-135m-immig, toy, a folder, or a Hub id (owner/name)')
+    if _on_hub(name):
         from huggingface_hub import snapshot_download
-        try: return Path(snapshot_download(str(name), allow_patterns=['*.safetensors', '*.json', '*.jinja', '*.model']))
-        except Exception as e: raise BadInput(f'no model {str(name)!r} here or on the Hub ({type(e).__name__}): check the name') from e
+        try: folder = Path(snapshot_download(name, allow_patterns=['*.safetensors', '*.json', '*.jinja', '*.model']))
+        except Exception as e: raise BadInput(f'no model {name!r} here or on the Hub ({type(e).__name__}): check the name') from e
+    if not folder.is_dir(): raise BadInput(f'no model {str(name)!r}: give smollm2-135m, smollm2-135m-immig, toy, a folder, or a Hub id (owner/name)')
     if not any(folder.glob('*.safetensors')): raise BadInput(f'{folder} holds no .safetensors: weights are read from safetensors only')
     return folder
 
@@ -133,12 +150,9 @@ def model_folder(
 def toy_folder() -> Path: # A folder with the toy's safetensors and tokenizer
     "The toy as a saved model, for what can only load from files."
     folder = data_dir()/'models'/'toy'
-    if not (folder/'model.safetensors').exists():
-        part = folder.with_name(f'.toy.{os.getpid()}.part')
+    def make(part):
         for piece in toy_model(): piece.save_pretrained(part)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-    return folder
+    return _make_once(folder, (folder/'model.safetensors').exists, make)
 
 # %% ../nbs/02b_models.ipynb #models-quantize
 QUANTIZE = ('', 'int8', 'nf4') # '' is none

@@ -37,7 +37,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, text in (('Content-Type', 'application/json'), ('Content-Length', str(len(body))), *headers): self.send_header(name, text)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != 'HEAD': self.wfile.write(body)
 
     def body(self): return self.rfile.read(int(self.headers.get('Content-Length') or 0))
 
@@ -114,9 +114,21 @@ class Handler(BaseHTTPRequestHandler):
         oid = hashlib.sha1(str(self.hub.commits).encode()).hexdigest()
         self.reply(200, dict(commitUrl=f'{self.hub.url}/{repo}/commit/{oid}', commitOid=oid))
 
+    def do_HEAD(self): self.do_GET()
+
+    def resolve(self, repo, path):
+        "One file of `repo`, its state and hash in the head as the client wants them."
+        data, state = self.hub.files(repo).get(path), hashlib.sha1(str(self.hub.commits).encode()).hexdigest()
+        if data is None: return self.reply(404, None, [('X-Error-Code', 'EntryNotFound'), ('X-Repo-Commit', state)])
+        self.send_response(200)
+        for name, text in (('Content-Length', str(len(data))), ('ETag', f'"{hashlib.sha1(data).hexdigest()}"'), ('X-Repo-Commit', state)): self.send_header(name, text)
+        self.end_headers()
+        if self.command == 'GET': self.wfile.write(data)
+
     def do_GET(self):
         if self.failed(): return
-        if m := re.match(r'/api/(?:dataset|model)s/([^/]+/[^/?]+)/tree/main', self.path):
+        if (m := re.fullmatch(r'/([^/]+/[^/]+)/resolve/[^/]+/(.+)', self.path)) and m[1] in self.hub.repos: return self.resolve(m[1], m[2])
+        if m := re.match(r'/api/(?:dataset|model)s/([^/]+/[^/?]+)/tree/(?:main|[0-9a-f]{40})', self.path):
             return self.reply(200, [dict(type='file', path=p, size=1, oid=oid) for p, oid in self.hub.repos[m[1]].items()])
         if m := re.fullmatch(r'/api/(dataset|model)s/([^/]+/[^/?]+)(?:/revision/main)?', self.path):
             return self.reply(200, dict(id=m[2], sha=hashlib.sha1(str(self.hub.commits).encode()).hexdigest(), private=False, tags=[], siblings=[], downloads=0, likes=0))

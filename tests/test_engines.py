@@ -129,7 +129,7 @@ def test_a_budget_stops_the_run_and_a_larger_one_goes_on(run, box, tmp_path):
     assert (tmp_path/'p.jsonl').read_bytes() == (tmp_path/'whole.jsonl').read_bytes()
 
 
-@pytest.mark.parametrize('more, said', [(['--budget', '5'], 'budget must look like'), (['--batch-size', '0'], '--batch-size'), (['--mode', 'best'], 'mode must be')])
+@pytest.mark.parametrize('more, said', [(['--budget', '5'], 'budget must look like'), (['--batch-size', '0'], '--batch-size'), (['--mode', 'fast'], 'is for a model here'), (['--corpus', 'x'], 'give --rag too')])
 def test_wrong_words(run, box, more, said):
     code, line = run('openai', *more)
     assert code == 2 and said in line and box.calls == 0

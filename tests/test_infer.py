@@ -3,13 +3,14 @@ import random
 from collections import defaultdict
 
 import pytest
+from hub_stand_in import Hub
 
 from immig_research.infer import select
 from immig_research.records import BadInput, Prediction, QAPair, read_jsonl, write_jsonl
 
 torch = pytest.importorskip('torch')
 from immig_research import infer as I  # noqa: E402
-from immig_research.train import toy_model, write_record  # noqa: E402
+from immig_research.train import read_record, toy_model, write_record  # noqa: E402
 
 WORDS = 'the applicant must file Form I-485 within 180 days of § 1229b unless abandoned'.split()
 
@@ -111,6 +112,27 @@ def test_another_prompt_than_the_models_is_refused(tmp_path):
     write_record(tmp_path/'tuned', dict(prompt='immig', prompt_sha256='0'*64))
     with pytest.raises(BadInput, match='use the same prompt and tokenizer'): I.infer(questions(1), tmp_path/'tuned', tmp_path/'p.jsonl', system='t')
     assert not (tmp_path/'p.jsonl').exists()
+
+
+def test_a_published_models_prompt_is_known_and_held_to(tmp_path, monkeypatch):
+    "The record of a model on the Hub (here on loopback) says how it is asked, before its weights are fetched and after."
+    from huggingface_hub import constants
+    for name, value in dict(HF_HUB_DISABLE_XET=True, HF_HUB_OFFLINE=False, HF_HUB_CACHE=str(tmp_path/'cache')).items(): monkeypatch.setattr(constants, name, value)
+    monkeypatch.setenv('HF_TOKEN', 'test-token')
+    for part in toy_model(): part.save_pretrained(tmp_path/'ours')
+    write_record(tmp_path/'ours', dict(prompt='grounded', prompt_sha256='0'*64))
+    with Hub() as hub:
+        monkeypatch.setattr(constants, 'ENDPOINT', hub.url)
+        monkeypatch.setattr(constants, 'HUGGINGFACE_CO_URL_TEMPLATE', hub.url + '/{repo_id}/resolve/{revision}/{filename}')
+        for repo, left_out in (('owner/ours', ()), ('owner/plain', ('immig.json',))):
+            found = {f.name: f.read_bytes() for f in (tmp_path/'ours').iterdir() if f.name not in left_out}
+            hub.objects |= {f'{repo}:{k}': v for k, v in found.items()}
+            hub.repos[repo] = {k: f'{repo}:{k}' for k in found}
+        assert read_record('owner/ours')['prompt'] == 'grounded' and not any('model.safetensors' in path for _, path in hub.log)
+        assert read_record('owner/plain') == read_record('owner/none') == {}
+        with pytest.raises(BadInput, match="ours was trained under prompt 'grounded'"): I.infer(questions(1), 'owner/ours', tmp_path/'p.jsonl', system='t')
+        assert I.infer(questions(1), 'owner/plain', tmp_path/'q.jsonl', system='t', max_new_tokens=3)['questions'] == 1
+    assert read_record('owner/ours')['prompt'] == 'grounded' # The Hub is gone, the snapshot stays
 
 
 @pytest.mark.parametrize('change, said', [(dict(batch_size=0), 'batch_size'), (dict(mode='best'), 'mode'), (dict(prompt='none'), 'unknown prompt'), (dict(max_new_tokens=0), 'max_new_tokens')])
