@@ -167,7 +167,7 @@ def say_no(
     return said.format(names=', '.join(decision.names), nearest=nearest, newest=newest_text(index), absent=absent, **_SAID[likely])
 
 # %% ../nbs/03b_grounded.ipynb #grounded-answer
-_BARE = ('out_of_scope',) # Nothing belongs to such a question
+_BARE = ('out_of_scope',) # Nothing belongs to such a question, if it is sure
 _HEADS = dict(answered='', corrected='What they say:\n\n', abstained='The nearest that they say:\n\n')
 
 def answer(
@@ -183,7 +183,8 @@ def answer(
     read = search(index, question, READ, as_of, subdomain=subdomain)
     hits, decision, kept, said = read[:FOUND], decide(index, question, read, as_of), [], []
     def say(part): said.append(part); tell(part)
-    quoted = quotations_for(index, question, [] if decision.reason in _BARE else hits, as_of, k)
+    bare = decision.reason in _BARE and decision.doubt >= LIKELY
+    quoted = quotations_for(index, question, [] if bare else hits, as_of, k)
     first = next(quoted, None)
     if not first and not decision.reason: decision = Decision('unanswerable', decision.doubt, [])
     kind = 'answered' if not decision.reason else 'corrected' if decision.reason in ('false_premise', 'nonexistent') else 'abstained'
@@ -211,11 +212,11 @@ def as_prediction(
 # %% ../nbs/03b_grounded.ipynb #grounded-chooser
 def chooser(
     index: Index, # From `retrieve.open_index`
-) -> list: # Weights of the ranker, of the composer and of what abstains, which models read, and what they weigh
-    "What chooses the words for `index`, or not to answer."
+) -> list: # Weights of the ranker, of the composer and of what abstains, which models read, what they weigh, and the corpus
+    "What chooses the words for `index`, or not to answer, and from what: answers of another corpus are none of this one's."
     from immig_research.rank import packaged_ranker
     weights = [packaged_ranker(index.vectors is not None), packaged_composer(case_of(index)), packaged_abstainer(readers_of(index))]
-    return [*weights, *(m.identity for m in (index.asker, *index.cross, index.answerability) if m), CASCADE, EXTRACT_WORDS, PASSAGES, LIKELY]
+    return [*weights, *(m.identity for m in (index.asker, *index.cross, index.answerability) if m), CASCADE, EXTRACT_WORDS, PASSAGES, LIKELY, index.corpus_sha256]
 
 # %% ../nbs/03b_grounded.ipynb #grounded-all
 def answer_all(

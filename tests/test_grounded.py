@@ -180,3 +180,10 @@ def test_an_adapter_is_shipped_whole_or_not_at_all(tmp_path):
     assert (folder/'kept').exists()
     record, there = read_record(SHIPPED), {f.name for f in model_folder(SHIPPED).iterdir()}
     assert record['prompt'] == 'grounded' and {'adapter_model.safetensors', 'adapter_config.json', 'immig.json', 'README.md', 'training.json', 'figures.json'} == there
+
+
+@pytest.mark.parametrize('doubt,quotes', [(.5, True), (1., False)])
+def test_only_what_is_surely_elsewhere_gets_no_quotation(index, monkeypatch, doubt, quotes):
+    monkeypatch.setattr(G, 'decide', lambda *args: abstain.Decision('out_of_scope', doubt, []))
+    said = G.answer(index, QUESTIONS[0])
+    assert (said.disposition, bool(said.citations)) == ('abstained', quotes)
