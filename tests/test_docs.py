@@ -38,6 +38,21 @@ def test_every_command_of_a_page_exists(page):
         parser_of(words[0]).parse_args(words[1:])
 
 
+def test_the_python_of_the_pages_answers_as_they_say(tmp_path, monkeypatch, capsys):
+    "README's on the sample, the tutorial's on its own texts: each answers with quotations that hold."
+    from immig_research.sources import collect
+    from immig_research.store import sample_store
+    monkeypatch.chdir(tmp_path)
+    collect(sample_store(), 'data_local/quickstart/corpus')
+    subprocess.run([sys.executable, OWN/'read_texts.py', OWN/'texts', 'corpus'], check=True, capture_output=True)
+    shown = {name: re.findall(r'```python\n(.*?)```', (ROOT/name).read_text(encoding='utf-8'), re.S) for name in ('README.md', 'nbs/tutorial.qmd')}
+    for name, source in (('README.md', '8 U.S.C. 1158'), ('nbs/tutorial.qmd', 'Harbour Rules 4.3')):
+        [block] = shown[name]
+        exec(compile(block, name, 'exec'), {})
+        said = capsys.readouterr().out
+        assert 'VERIFIED' in said and source in said
+
+
 def test_another_field_has_its_own_parts(tmp_path):
     "Corpus, dataset, tables and a dry run of publishing for the tutorial's field, each as a command of its own, without a model."
     env = {**os.environ, 'IMMIG_TAXONOMY': str(OWN/'taxonomy.json'), 'PYTHONPATH': str(ROOT)}
