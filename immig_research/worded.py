@@ -133,7 +133,8 @@ def worded_answer(
 # %% ../nbs/03k_worded.ipynb #worded-finished
 def _finished(text):
     "`text` without a last sentence that has no end"
-    return text if not text or text[-1] in '.!?]' else text[:max(text.rfind(mark) for mark in '.!?') + 1]
+    whole = not text or re.search(r'''[.!?\]]["'”’)\]]*$''', text)
+    return text if whole else text[:next((end for _, end in sentences(text)[-2::-1]), 0)]
 
 # %% ../nbs/03k_worded.ipynb #worded-write
 def writer(
