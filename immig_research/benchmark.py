@@ -16,7 +16,7 @@ from pathlib import Path
 from .audit import judge_mark
 from .estimate import TOP, mean_interval, minimum_detectable, prediction_powered_mean
 from .infer import ask_service, infer, select, short_name
-from .judge import ResultMeta, find_judge, judge, read_questions, system_scores, write_results
+from .judge import ResultMeta, cell_key, find_judge, judge, new_cell, read_questions, system_scores, write_results
 from .llm import find_engine
 from .models import read_record
 from .records import BadInput, Judgment, Prediction, QAPair, content_hash, heal_jsonl, read_jsonl, write_jsonl
@@ -141,15 +141,14 @@ def answer_all(
     else:
         engine = (engines or {}).get(system.source) or find_engine(system.source)
         ask_service(questions, engine, path, temperature=system.temperature, journal=Path(out)/'calls.jsonl', budget=asking.budget,
-                    concurrency=asking.concurrency, rules=replace(asking.rules, again=('error',)), **said)
+                    concurrency=asking.concurrency, rules=asking.rules, **said)
     return read_jsonl(path, Prediction)
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-plan
-def _count(ids, rows, is_done):
-    "Planned, done, open and new cells among `ids`, by the latest of `rows`."
-    latest = {r.qa_id: r for r in rows if r.qa_id in ids}
-    done = sum(map(is_done, latest.values()))
-    return dict(planned=len(ids), done=done, open=len(latest) - done, new=len(ids) - len(latest))
+def _count(planned, found):
+    "Planned, done, open and new cells, by what was `found` of each: True where it is done."
+    known = [found[cell] for cell in planned if cell in found]
+    return dict(planned=len(planned), done=sum(known), open=len(known) - sum(known), new=len(planned) - len(known))
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-plan-all
 def plan_benchmark(
@@ -158,17 +157,16 @@ def plan_benchmark(
     out: str | Path, # The run's folder
 ) -> dict: # cells: rows of work, system, planned, done, open, new; smallest_difference
     "The cells of a run, and what became of them so far."
-    out, ids = Path(out), {q.qa_id for q in questions}
-    judged, rows = heal_jsonl(out/'judgments.jsonl', Judgment), []
+    out, judges, rows = Path(out), [find_judge(j, recipe.asking) for j in recipe.judges], []
+    judged = {cell_key(j): j.score is not None for j in heal_jsonl(out/'judgments.jsonl', Judgment)}
     for system in recipe.systems:
-        stand = heal_jsonl(out/'predictions'/f'{slug(system.name)}.jsonl', Prediction)
-        rows.append(dict(work='answer', system=system.name, **_count(ids, stand, lambda p: p.status != 'model_error')))
-        for name in recipe.judges:
-            label = name if isinstance(name, str) else name.name
+        given = {p.qa_id: p for p in heal_jsonl(out/'predictions'/f'{slug(system.name)}.jsonl', Prediction)}
+        answered = {i: p.status != 'model_error' for i, p in given.items()}
+        rows.append(dict(work='answer', system=system.name, **_count({q.qa_id for q in questions}, answered)))
+        for found in judges:
             for repeat in range(recipe.repeats):
-                mine = [j for j in judged if (j.system, j.repeat) == (system.name, repeat) and j.judge.removesuffix('+source') == label]
-                rows.append(dict(work=f'judge {label}' + (f', repeat {repeat}' if repeat else ''), system=system.name,
-                                 **_count(ids, mine, lambda j: j.score is not None)))
+                cells = {cell_key(new_cell((q, system.name, given.get(q.qa_id), repeat), found)) for q in questions}
+                rows.append(dict(work=f'judge {found.name}' + (f', repeat {repeat}' if repeat else ''), system=system.name, **_count(cells, judged)))
     return dict(cells=rows, smallest_difference=round(minimum_detectable(len(questions), 0.9), 3))
 
 # %% ../nbs/04b_benchmark.ipynb #benchmark-sample
@@ -227,7 +225,7 @@ def run_benchmark(
     if twice: raise BadInput(f'two systems are called {twice[0]!r}; put NAME= before one of them')
     judges = [find_judge((engines or {}).get(name, name) if isinstance(name, str) else name, recipe.asking) for name in recipe.judges]
     asked = draw_sample(recipe.questions if questions is None else questions, recipe, out)
-    plan = plan_benchmark(asked, recipe, out)
+    plan = plan_benchmark(asked, replace(recipe, judges=tuple(judges)), out)
     predictions = [p for s in recipe.systems for p in answer_all(asked, s, out, engines, recipe.asking)]
     write_jsonl(out/'predictions.jsonl', predictions)
     for found in judges: judge(asked, predictions, out, found, recipe.repeats, cap=recipe.cap)

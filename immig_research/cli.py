@@ -248,6 +248,11 @@ def serve(
     return serve_stage.serve(corpus or data_dir()/'corpus', port, vectors=not words_only, model=model, budget=read_budget(budget))
 
 # %% ../nbs/06_cli.ipynb #cli-judge
+def _behind(out, name):
+    "What stands behind the names of the result files of the judge `name`: nothing, or its slug where `out` has those of another."
+    first = out/'summary.json'
+    return '' if not first.is_file() or json_module.loads(first.read_text(encoding='utf-8'))['judge_model'] == name else f'-{benchmark_stage.slug(name)}'
+
 def judge(
     questions: str, # File of rows with qa_id, question, answer
     predictions: Param('Files of predictions', str, nargs='+'), # Files of predictions
@@ -255,14 +260,16 @@ def judge(
     repeats: str = '1', # How often each answer is judged, from 1
     view: Param('What an engine is shown: reference, or source for the proof too', str, choices=['reference', 'source']) = 'reference', # What an engine is shown
     budget: str = None, # For an engine: '2.50 dollars', '200000 tokens' or '500 calls', several apart by commas
-    out: str = None, # Folder for judgments.jsonl, results.jsonl and summary.json
+    out: str = None, # Folder for judgments.jsonl, results.jsonl and summary.json; a second judge's results stand beside the first's, with its name
     json: bool = False, # Print the record as JSON
-) -> dict: # Counts and means
+) -> dict: # Counts, means (lower and upper bound while cells are open); failed where an answer has no score
     "Score answers against their references."
     out, chosen = Path(out or data_dir()/'benchmark'), judge_stage.find_judge(judge, Asking(view=view, budget=read_budget(budget)))
     done = judge_stage.judge(questions, predictions, out, chosen, _whole(repeats, 'repeats'))
-    judge_stage.write_results(questions, predictions, out/'judgments.jsonl', out, chosen.name)
-    return done
+    behind = _behind(out, chosen.name)
+    summary = judge_stage.write_results(questions, predictions, out/'judgments.jsonl', out, chosen.name, behind)
+    return dict(**done, means={s: f['headline'] for s, f in summary['overall'].items()}, results=str(out/f'results{behind}.jsonl'),
+                failed=any(s['open'] for s in done['systems'].values()))
 
 # %% ../nbs/06_cli.ipynb #cli-audit
 def audit(

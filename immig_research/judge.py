@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['read_questions', 'read_predictions', 'plan_cells', 'Judge', 'rule_judge', 'overlap', 'engine_judge', 'find_judge',
-           'answer_sha256', 'new_cell', 'judged_cell', 'judge', 'current_judgments', 'self_agreement', 'read_scores',
-           'cell_score', 'system_scores', 'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta', 'write_results',
-           'seed_results']
+           'answer_sha256', 'new_cell', 'judged_cell', 'cell_key', 'judge', 'current_judgments', 'self_agreement',
+           'read_scores', 'cell_score', 'system_scores', 'summarize', 'result_rows', 'tabulate_scores', 'ResultMeta',
+           'write_results', 'seed_results']
 
 # %% ../nbs/04_judge.ipynb #judge-imports
 import csv
@@ -194,7 +194,11 @@ def judged_cell(
     return done
 
 # %% ../nbs/04_judge.ipynb #judge-key
-def _key(j): return j.qa_id, j.system, j.judge, j.repeat, j.prediction_sha256, j.rubric_sha256, j.prompt_sha256
+def cell_key(
+    judgment: Judgment, # Done, or as from `new_cell`
+) -> tuple: # The same for the same cell, judge, answer, rubric and all that was shown
+    "What `judgment` is known by."
+    return tuple(getattr(judgment, k) for k in 'qa_id system judge repeat prediction_sha256 rubric_sha256 prompt_sha256'.split())
 
 def _others(rows, plan, name):
     "Rows of judges and systems that are not planned now, for questions that are"
@@ -233,11 +237,11 @@ def judge(
     plan, chosen = plan_cells(questions, read_predictions(predictions, questions), repeats, planned), find_judge(judge, asking)
     path = Path(out)/'judgments.jsonl'
     stand = heal_jsonl(path, Judgment)
-    done = {_key(j): j for j in stand if j.status == 'scored'}
+    done = {cell_key(j): j for j in stand if j.status == 'scored'}
     fresh = [new_cell(c, chosen) for c in plan]
-    todo = [c for c, new in zip(plan, fresh) if _key(new) not in done and new.prediction_sha256 is not None]
-    found = {_key(j): j for j in _fill(todo, chosen, path, Path(out)/'calls.jsonl', cap)}
-    mine = [done.get(_key(new)) or found.get(_key(new)) or new for new in fresh]
+    todo = [c for c, new in zip(plan, fresh) if cell_key(new) not in done and new.prediction_sha256 is not None]
+    found = {cell_key(j): j for j in _fill(todo, chosen, path, Path(out)/'calls.jsonl', cap)}
+    mine = [done.get(cell_key(new)) or found.get(cell_key(new)) or new for new in fresh]
     write_jsonl(path, _ordered(mine + _others(stand, plan, chosen.name), plan))
     return _account(mine, chosen.name, len(todo))
 
@@ -287,7 +291,10 @@ def read_scores(
     if lacking: raise BadInput(f'{path}: the columns qa_id, system and score are needed; {", ".join(sorted(lacking))} is not there')
     wrong = next((r for r in rows if r['score'].strip() not in ('', '0', '1', '2', '3')), None)
     if wrong: raise BadInput(f'{path}: score must be 0, 1, 2 or 3, got {wrong["score"]!r} for {wrong["qa_id"]} of {wrong["system"]}')
-    return [Judgment(r['qa_id'], r['system'], r.get('judge') or judge_name, int(r['score']), r.get('reason') or '') for r in rows if r['score'].strip()]
+    scores = [Judgment(r['qa_id'], r['system'], r.get('judge') or judge_name, int(r['score']), r.get('reason') or '') for r in rows if r['score'].strip()]
+    twice = next((k for k, n in Counter((j.judge, j.qa_id, j.system) for j in scores).items() if n > 1), None)
+    if twice: raise BadInput(f'{path}: {twice[0]} scored {twice[1]} of {twice[2]} twice; leave one row, or say in a column `judge` who read it')
+    return scores
 
 # %% ../nbs/04_judge.ipynb #judge-cell-score
 def cell_score(

@@ -128,7 +128,7 @@ def test_a_system_and_a_judge_added_later_run_alone(tmp_path):
     assert len(calls) == 56
     run_benchmark(replace(more, repeats=2), tmp_path/'run', made.questions(), engines=engines)
     assert len(calls) == 112
-    plan = plan_benchmark(read_jsonl(tmp_path/'run'/'sample.jsonl', QAPair), replace(more, repeats=2), tmp_path/'run')
+    plan = plan_benchmark(read_jsonl(tmp_path/'run'/'sample.jsonl', QAPair), replace(more, repeats=2, judges=('facts', engines['scripted:j'])), tmp_path/'run')
     assert all(r['done'] == 28 for r in plan['cells'] if r['work'].startswith('judge'))
 
 
