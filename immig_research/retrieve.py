@@ -9,13 +9,14 @@ __all__ = ['FOUND', 'READ', 'CASCADE', 'bm25_index', 'bm25_scores', 'rarity', 'I
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-imports
 import bisect
-import json
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pandas as pd
 
@@ -26,7 +27,7 @@ from .cross_encoder import CrossEncoder, Text, load_cross_encoder, load_large_cr
 from .embed import Encoder, encode, load_asker, load_encoder, passage_text, products, vectors_of
 from .passages import Passage, Sentence, common_names, cut_all, law_words, named_places, sentences_of, terms
 from .rank import features, score_candidates
-from .records import BadInput, Document, QAPair, Record, content_hash, read_jsonl, sha256_file, write_atomic, write_jsonl
+from .records import BadInput, Document, QAPair, Record, content_hash, read_jsonl, sha256_file, write_jsonl
 from .sources import read_corpus
 from .taxonomy import SUBDOMAINS, classify
 from .verify import VerifyIndex, documents_on, index_corpus
@@ -108,11 +109,27 @@ def _word_fields(documents, passages):
     yield [of[d][:20_000] for d in documents]
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-make
-def _make_words(documents, passages, folder):
-    "Make the word indexes and write them, and the passages, to `folder`"
+def _make_words(documents, folder):
+    "Cut `documents` into passages, make the word indexes and write them all to `folder`"
+    passages = cut_all(documents.values())
     for name, texts in zip(_NAMES, _word_fields(documents, passages)):
         bm25_index(texts, 0.6 if name == 'whole' else 0.75).save(str(folder/name), show_progress=False)
     write_jsonl(folder/'passages.jsonl', map(vars, passages))
+
+def _words_of(documents, key, folder):
+    "Where in `folder` passages and word indexes of `documents`, whose `key` is theirs alone, lie; made where they are missing, and then the only ones"
+    done, making = folder/key, folder/'making'
+    if done.is_dir(): return done
+    folder.mkdir(exist_ok=True)
+    with filelock.FileLock(folder/'.lock'):
+        if done.is_dir(): return done # Another process was faster
+        shutil.rmtree(making, ignore_errors=True); making.mkdir() # A killed run may have left one
+        _make_words(documents, making)
+        making.rename(done)
+        for f in folder.iterdir():
+            if f.is_dir() and f != done: shutil.rmtree(f, ignore_errors=True)
+            elif f.name in ('index.json', 'passages.jsonl'): f.unlink() # From when all lay in one folder
+    return done
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-open
 def _chunk_starts(chunks):
@@ -129,16 +146,10 @@ def open_index(
     "Open the index of `corpus`; make or update what is missing."
     import bm25s
     folder, found = Path(corpus)/'index', read_corpus(corpus)
-    folder.mkdir(exist_ok=True)
     sha256 = sha256_file(Path(corpus)/'documents.jsonl')
-    key = dict(corpus=sha256, names=content_hash(common_names()))
-    record = folder/'index.json'
-    if not record.is_file() or json.loads(record.read_text()) != key:
-        passages = cut_all(found.documents.values())
-        _make_words(found.documents, passages, folder)
-        write_atomic(record, json.dumps(key) + '\n')
-    else: passages = read_jsonl(folder/'passages.jsonl', Passage)
-    bm25 = [bm25s.BM25.load(str(folder/name), mmap=True) for name in _NAMES]
+    words = _words_of(found.documents, content_hash(dict(corpus=sha256, names=common_names()))[:16], folder)
+    passages = read_jsonl(words/'passages.jsonl', Passage)
+    bm25 = [bm25s.BM25.load(str(words/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
     cross = (load_cross_encoder(), load_large_cross_encoder()) if encoder else ()

@@ -11,7 +11,7 @@ from immig_research import retrieve as R
 from immig_research.embed import VectorFile
 from immig_research.passages import cut_all, cut_long, named_places, passages_of, split_words, terms
 from immig_research.rank import FEATURES, PLACES, SEARCHES, VECTORS, best_in_document, features
-from immig_research.records import BadInput, Document, read_jsonl
+from immig_research.records import BadInput, Document
 from immig_research.sources import collect, read_corpus
 from immig_research.store import sample_store
 
@@ -51,16 +51,59 @@ def test_passages_are_their_documents(index, corpus):
 def test_any_question_has_an_answer_or_none(index, question): assert isinstance(R.search(index, question, 3), list)
 
 
+def other_corpus(corpus, folder):
+    "Write `corpus` without its last document to `folder`, and give that document's id."
+    gone = json.loads((corpus/'documents.jsonl').read_text().splitlines()[-1])['doc_id']
+    for name in ('documents.jsonl', 'chunks.jsonl'):
+        lines = (corpus/name).read_text().splitlines(keepends=True)
+        (folder/name).write_text(''.join(line for line in lines if json.loads(line)['doc_id'] != gone))
+    return gone
+
+
+def same_corpus(corpus, folder):
+    for name in ('documents.jsonl', 'chunks.jsonl'): shutil.copy(corpus/name, folder/name)
+
+
+ASKED = 'Who may apply for asylum?'
+
+
+def hits(index): return [h.to_row() for h in R.search(index, ASKED)]
+
+
 def test_a_later_corpus_changes_the_index(corpus, tmp_path):
-    for name in ('documents.jsonl', 'chunks.jsonl'): shutil.copy(corpus/name, tmp_path/name)
-    before = len(R.open_index(tmp_path, vectors=False).passages)
-    rows = [json.loads(line) for line in (tmp_path/'documents.jsonl').read_text().splitlines()]
-    gone = rows.pop()['doc_id']
-    (tmp_path/'documents.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in rows))
-    chunks = [json.loads(line) for line in (tmp_path/'chunks.jsonl').read_text().splitlines()]
-    (tmp_path/'chunks.jsonl').write_text(''.join(json.dumps(c) + '\n' for c in chunks if c['doc_id'] != gone))
+    same_corpus(corpus, tmp_path)
+    before = R.open_index(tmp_path, vectors=False)
+    scores, found = R.bm25_scores(before.words, terms(ASKED)).copy(), hits(before)
+    (tmp_path/'index'/'0.vectors.f32').write_bytes(b'dear')
+    gone = other_corpus(corpus, tmp_path)
     after = R.open_index(tmp_path, vectors=False)
-    assert len(after.passages) < before and gone not in after.documents
+    assert len(after.passages) < len(before.passages) and gone not in after.documents
+    assert np.array_equal(R.bm25_scores(before.words, terms(ASKED)), scores) and hits(before) == found # Who has an index open keeps it
+    assert (tmp_path/'index'/'0.vectors.f32').read_bytes() == b'dear' and len([f for f in (tmp_path/'index').iterdir() if f.is_dir()]) == 1
+
+
+@pytest.mark.parametrize('step', ['bm25_index', 'write_jsonl'])
+def test_a_killed_rebuild_leaves_no_half_index(corpus, tmp_path, monkeypatch, step):
+    same_corpus(corpus, tmp_path)
+    found = hits(R.open_index(tmp_path, vectors=False))
+    other_corpus(corpus, tmp_path)
+    def killed(*args, **options): raise KeyboardInterrupt
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(R, step, killed)
+        R.open_index(tmp_path, vectors=False)
+    same_corpus(corpus, tmp_path)
+    assert hits(R.open_index(tmp_path, vectors=False)) == found
+    other_corpus(corpus, tmp_path)
+    assert len(R.open_index(tmp_path, vectors=False).passages) < len(R.open_index(corpus, vectors=False).passages)
+
+
+def test_an_index_that_lay_in_one_folder_is_made_anew(corpus, tmp_path):
+    same_corpus(corpus, tmp_path)
+    (tmp_path/'index'/'words').mkdir(parents=True)
+    for name in ('index.json', 'passages.jsonl', 'words/x.npy', '0.vectors.f32', '0.keys.txt'): (tmp_path/'index'/name).write_text('{}')
+    assert hits(R.open_index(tmp_path, vectors=False)) == hits(R.open_index(corpus, vectors=False))
+    left = {f.name for f in (tmp_path/'index').iterdir()}
+    assert left >= {'0.vectors.f32', '0.keys.txt'} and not left & {'index.json', 'passages.jsonl', 'words'}
 
 
 def test_law_of_the_day_is_filtered_before_ranking(index):
@@ -117,7 +160,4 @@ def test_no_passage_twice(index):
 
 
 def test_reading_back_gives_the_same(index, corpus):
-    again = R.open_index(corpus, vectors=False)
-    q = 'Who may apply for asylum?'
-    assert [h.to_row() for h in R.search(again, q)] == [h.to_row() for h in R.search(index, q)]
-    assert read_jsonl(corpus/'index'/'passages.jsonl')
+    assert hits(R.open_index(corpus, vectors=False)) == hits(index) != []
