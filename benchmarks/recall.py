@@ -1,4 +1,5 @@
-"""How often the right passage is found, step by step: on the development part of the written set, and with --test once on the test part.
+"""How often the right passage is found, step by step: on the development part of the written set, and with --test once on the test part
+and on short questions as they are typed into a search box (data/everyday.jsonl, whose test part was asked of nobody before).
 
 `python benchmarks/recall.py --corpus CORPUS [--test]` writes benchmarks/results/recall.json. Every row is the same questions
 asked in another way; the last row of each part is what the package does.
@@ -13,12 +14,16 @@ from pathlib import Path
 import numpy as np
 from bench import commit, machine, versions
 
+import immig_research
 from immig_research import retrieve as R
 from immig_research.rank import packaged_ranker
+from immig_research.records import read_jsonl
 from immig_research.sources import read_corpus
+from immig_research.tune import asked_pairs
 from immig_research.verify import documents_on
 from immig_research.written import read_written, written_pairs
 
+DATA = Path(immig_research.__file__).parent/'data'
 OUT = Path(__file__).resolve().parent/'results'/'recall.json'
 
 
@@ -50,6 +55,16 @@ def ways(index):
     for n, name in enumerate(('+ cross-encoder', '+ large cross-encoder')[:len(index.cross)], 1): yield name, ranked(replace(index, cross=index.cross[:n]), True)
 
 
+def pairs_of(corpus, part):
+    "Questions of a part with their spans, and how many have none in `corpus`."
+    if part != 'everyday':
+        pairs, lost = written_pairs(corpus, read_written(splits=[part]))
+        return pairs, len(lost)
+    rows = [r for r in read_jsonl(DATA/'everyday.jsonl') if r['split'] == 'test']
+    pairs = asked_pairs(corpus, rows)
+    return pairs, len(rows) - len(pairs)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--corpus', required=True)
@@ -58,13 +73,13 @@ def main():
     index, corpus = R.open_index(args.corpus), read_corpus(args.corpus)
     documents_on(index.verify_index)
     rows = []
-    for part in ('dev', 'test') if args.test else ('dev',):
-        pairs, lost = written_pairs(corpus, read_written(splits=[part]))
+    for part in ('dev', 'test', 'everyday') if args.test else ('dev',):
+        pairs, lost = pairs_of(corpus, part)
         for name, find in ways(index):
-            if part == 'test' and not name.startswith(('BM25, 140', 'ranker', '+ cross', '+ large')): continue
+            if part != 'dev' and not name.startswith(('BM25, 140', 'ranker', '+ cross', '+ large')): continue
             table = R.measure(find, pairs).set_index('by')
             row = {f'{by}_{k}': float(table.loc[by, f'recall@{k}']) for by in ('document', 'paragraph', 'characters') for k in (1, 5, 20)}
-            rows.append(dict(system=name, part=part, n=len(pairs), lost=len(lost), **row, mrr=float(table.loc['paragraph', 'mrr']), mrr_document=float(table.loc['document', 'mrr'])))
+            rows.append(dict(system=name, part=part, n=len(pairs), lost=lost, **row, mrr=float(table.loc['paragraph', 'mrr']), mrr_document=float(table.loc['document', 'mrr'])))
             print(rows[-1], flush=True)
     result = dict(name='recall', date=date.today().isoformat(), commit=commit(), machine=machine(), versions=versions('bm25s', 'torch', 'transformers'), rows=rows)
     OUT.write_text(json.dumps(result, indent=1) + '\n')
