@@ -273,5 +273,7 @@ def recall_files(
     path = Path(corpus)/'documents.jsonl'
     if not path.is_file(): raise BadInput(f'{corpus} has no documents.jsonl: run `immig sources collect --out {corpus}` or give another --corpus DIR')
     pairs = {s: read_jsonl(Path(dataset)/f'{s}.jsonl', QAPair) for s in ('train', 'eval') if dataset and (Path(dataset)/f'{s}.jsonl').is_file()}
+    if dataset and not pairs: raise BadInput(f'{dataset} has neither train.jsonl nor eval.jsonl: give the folder that `immig dataset build` wrote')
+    if judgments and 'eval' not in pairs: raise BadInput('judgments are of answers to the eval questions: give --dataset DIR with eval.jsonl too')
     old = {d.doc_id: d for d in read_jsonl(path, Document)}
     return recall(old, read_change(store), since=since, dataset=pairs, judgments=[j for f in judgments for j in read_jsonl(f, Judgment)])

@@ -161,6 +161,11 @@ def _weights(model, weights):
     return {p.name: p for p in found}
 
 # %% ../nbs/05c_publish.ipynb #publish-prepare-model
+def _must_have(system, cells, facts):
+    "`BadInput` where `cells` are given and have no scores of `system`."
+    known = sorted({r['system'] for r in facts['results']})
+    if cells and system not in known: raise BadInput(f'no system {system!r} in {cells}, only {", ".join(known)}: give the one that is this model as --system')
+
 def prepare_model(
     model:str|Path, # The folder that `train` wrote
     out:str|Path, # The folder to write
@@ -168,18 +173,20 @@ def prepare_model(
     *,
     weights:str='adapter', # adapter or merged
     cells:str|Path|None=None, # A benchmark's file of cells
+    system:str|None=None, # The model's name in `cells`; the folder's if None
     dataset:str='', # Hub id of the dataset that it was tuned and asked on
 ) -> dict: # folder and files
-    "Write into `out` what `repo` gets of `model`: its `weights`, and the card with the scores in `cells` on `dataset`."
+    "Write into `out` what `repo` gets of `model`: its `weights`, and the card with the scores of `system` in `cells` on `dataset`."
     model, _ = Path(model), _short(repo)
-    facts = model_facts(model, cells, weights=weights)
+    facts, system = model_facts(model, cells, weights=weights), system or model.name
+    _must_have(system, cells, facts)
     taken = _weights(model, weights) | {f'training/{n}': model/n for n in ('report.json', 'recipe.json', 'curve.jsonl') if (model/n).is_file()}
     out = clear_folder(out)
     for name, path in taken.items():
         (out/name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out/name)
-    if facts['results'] and dataset: write_atomic(out/'.eval_results'/'immigration-law.yaml', eval_results(facts, model.name, dataset))
-    return _finish(out, *model_card(facts, repo, system=model.name, dataset=dataset), facts)
+    if facts['results'] and dataset: write_atomic(out/'.eval_results'/'immigration-law.yaml', eval_results(facts, system, dataset))
+    return _finish(out, *model_card(facts, repo, system=system, dataset=dataset), facts)
 
 # %% ../nbs/05c_publish.ipynb #publish-reason
 def _hub_reason(error):

@@ -74,3 +74,38 @@ def test_a_budget_holds_over_all_judges_and_answers(said, box):
 def test_an_audit_keeps_its_budget(said, box):
     code, told = said('audit', '--judge', JUDGES[0], '--per-subdomain', 1, '--budget', '3 calls', '--out', 'audit')
     assert code == 1 and 'calls: at most 3' in told and box.calls == 3
+
+
+@pytest.mark.parametrize('words, option', [
+    ('sources collect --dry-run', '--dry-run'), ('sources collect --forms I-485', '--forms'), ('sources collect --chapters 12-d-3 --parts 245', '--chapters'), ('sources fetch --out x --dry-run', '--out'),
+    ('sources fetch --as-of 2026-01-01 --dry-run', '--as-of'), ('sources fetch --only bia --forms I-485 --dry-run', '--only'),
+    ('dataset build --n 5 --licenses x', '--n'), ('dataset build --train x', '--train'), ('dataset build --budget 5', '--budget'), ('dataset certify --train x --corpus y', '--corpus'),
+    ('dataset review --verdicts v.csv --n 5', '--n'), ('dataset export --licenses x --out y --n 5', '--n'), ('dataset traps --dataset x', '--dataset'), ('dataset ground --eval x', '--eval'),
+    ('train --dataset x --accept-eula', '--accept-eula'), ('train --dataset x --on sagemaker --accept-eula', '--accept-eula'),
+    ('judge --questions q.jsonl --predictions p.jsonl --view reference', '--view'), ('judge --questions q.jsonl --predictions p.jsonl --judge overlap --budget 5', '--budget'),
+    ('audit --view source', '--view'), ('audit --judge overlap --budget 5', '--budget'),
+    ('benchmark --plan --people x', '--people'), ('benchmark --results x --systems y', '--systems'), ('benchmark --results x --questions q.jsonl', '--questions'), ('benchmark --sample all --seed 7', '--seed'),
+    ('analyze --results x --costs y', '--costs'), ('analyze --results x --questions q.jsonl', '--questions'), ('analyze --results x --judgments y', '--judgments'), ('analyze --results x --predictions y', '--predictions'),
+    ('publish model --repo a/b --corpus x', '--corpus'), ('publish dataset --repo a/b --weights merged', '--weights'), ('publish dataset --repo a/b --cells x', '--cells'), ('publish dataset --repo a/b --dataset-repo c/d', '--dataset-repo')])
+def test_an_option_without_effect_is_refused_before_anything_is_done(said, tmp_path, words, option):
+    before = sorted(tmp_path.rglob('*'))
+    code, told = said(*words.split())
+    assert code == 2 and told.startswith(f'immig: {option} does nothing with `immig {words.split()[0]}`, ') and '\n' not in told
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+def test_a_budget_without_anything_to_pay_is_refused(said):
+    assert said('benchmark', '--systems', 'a=file:p.jsonl', '--questions', 'q.jsonl', '--budget', '5 calls', '--out', 'run') == \
+        (2, 'immig: a budget is for engines, and facts and the systems here cost nothing: leave --budget out')
+
+
+def test_an_option_that_says_what_is_usual_is_taken(said):
+    assert said('judge', '--questions', 'q.jsonl', '--predictions', 'p.jsonl', '--judge', 'facts', '--repeats', '1', '--out', 'run')[0] == 0
+
+
+@pytest.mark.parametrize('words, what', [('--dataset datset', 'datset has neither train.jsonl nor eval.jsonl'), ('--judgments j.jsonl', 'give --dataset DIR with eval.jsonl too')])
+def test_recall_does_not_say_that_nothing_is_touched_where_nothing_was_read(said, words, what):
+    write_jsonl('corpus/documents.jsonl', [])
+    Path('versions.json').write_text('{"content_versions": []}')
+    code, told = said('recall', '--since', '2026-01-01', '--store', 'versions.json', '--corpus', 'corpus', *words.split())
+    assert code == 2 and what in told

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from immig_research.cli import COMMANDS, parser_of
+from immig_research.cli import COMMANDS, read_words
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = ROOT/'tests'/'data'/'own_domain'
@@ -35,7 +35,7 @@ def test_every_command_of_a_page_exists(page):
     for line in commands(page.read_text(encoding='utf-8')):
         words = shlex.split(line, comments=' # ' in line)[1:]
         assert words[0] in COMMANDS, line
-        parser_of(words[0]).parse_args(words[1:])
+        read_words(words[0], words[1:])
 
 
 def test_the_python_of_the_pages_answers_as_they_say(tmp_path, monkeypatch, capsys):

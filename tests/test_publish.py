@@ -214,10 +214,10 @@ def test_the_card_of_a_folder_is_read_by_load_dataset(tmp_path, built):
 
 
 def test_the_cards_command_is_one(tmp_path, trained):
-    from immig_research.cli import parser_of
+    from immig_research.cli import read_words
     prepare_model(trained, tmp_path/'out', 'owner/tuned')
     words = re.search(r'^immig (.+)$', (tmp_path/'out'/'README.md').read_text(), re.M)[1].split()
-    assert parser_of(words[0]).parse_args(words[1:]).model == 'owner/tuned'
+    assert read_words(words[0], words[1:])['model'] == 'owner/tuned'
 
 
 def test_croissant_is_valid_and_reads_the_rows(tmp_path, built):
