@@ -17,6 +17,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+import filelock
 import numpy as np
 from tqdm.auto import tqdm
 
@@ -255,45 +256,65 @@ def passage_text(
 
 # %% ../nbs/03d_embed.ipynb #embed-file
 def _whole_rows(rows, names, dim):
-    "Keys of the rows that are whole in both files; what a killed run left of another is cut off"
-    keys = names.read_text().split('\n')[:-1]
-    keys = keys[:rows.stat().st_size // (4 * dim)]
+    "Keys of the rows that are whole in both files, in their order"
+    if not (names.is_file() and rows.is_file()): return []
+    keys = names.read_text().split('\n')[:-1] # Read before the rows are counted, since rows are written first
+    return keys[:rows.stat().st_size // (4 * dim)]
+
+def _cut_off(rows, names, dim):
+    "Cut off what a killed run left of a row that is not whole in both files; only for who holds the lock"
+    keys = _whole_rows(rows, names, dim)
     for file, size in ((rows, len(keys) * 4 * dim), (names, sum(len(k) + 1 for k in keys))):
-        if file.stat().st_size > size:
+        if file.is_file() and file.stat().st_size > size:
             with open(file, 'r+b') as f: f.truncate(size)
-    return keys
 
 # %% ../nbs/03d_embed.ipynb #embed-vector-file
 class VectorFile:
-    "Vectors of texts in `folder`, by the hash of the text."
+    "Vectors of texts in `folder`, by the hash of the text; who holds its `lock` is the only one who writes."
     def __init__(self,
         folder: str | Path, # Made if missing
         identity: str, # Of the encoder; another one has files of its own
         dim: int = DIM, # Size of a vector
     ):
         self.dim, stem = dim, Path(folder)/content_hash(identity)[:12]
-        self.rows, self.names = stem.with_suffix('.vectors.f32'), stem.with_suffix('.keys.txt')
+        self.rows, self.names, self.lock = stem.with_suffix('.vectors.f32'), stem.with_suffix('.keys.txt'), filelock.FileLock(stem.with_suffix('.lock'))
         self.rows.parent.mkdir(parents=True, exist_ok=True)
-        for file in (self.rows, self.names): file.open('a').close()
-        self.keys = {key: n for n, key in enumerate(_whole_rows(self.rows, self.names, dim))}
+        self.read()
+    def read(self) -> None:
+        "See what is in the file by now."
+        self.keys = {key: n for n, key in enumerate(_whole_rows(self.rows, self.names, self.dim))}
     def add(self,
-        keys: list[str], # Not yet in the file
+        keys: list[str], # Those already in the file are passed over
         vectors: np.ndarray, # (keys, dim)
     ) -> None:
         "Append `vectors` under their `keys`."
-        with open(self.rows, 'ab') as f: f.write(np.ascontiguousarray(vectors, np.float32).tobytes())
-        with open(self.names, 'a') as f: f.writelines(f'{k}\n' for k in keys)
-        for k in keys: self.keys[k] = len(self.keys)
+        with self.lock:
+            _cut_off(self.rows, self.names, self.dim); self.read()
+            new = {k: n for n, k in enumerate(keys) if k not in self.keys}
+            with open(self.rows, 'ab') as f: f.write(np.ascontiguousarray(np.asarray(vectors)[list(new.values())], np.float32).tobytes())
+            with open(self.names, 'a') as f: f.writelines(f'{k}\n' for k in new)
+            self.read()
     def take(self,
         keys: list[str], # All of them in the file
     ) -> np.ndarray: # (keys, dim) float32, mapped where the order is that of the file
         "The vectors of `keys`."
         rows = [self.keys[k] for k in keys]
         if not rows: return np.zeros((0, self.dim), np.float32)
-        mapped = np.memmap(self.rows, np.float32, 'c', shape=(len(self.keys), self.dim))
+        mapped = np.memmap(self.rows, np.float32, 'c', shape=(max(rows) + 1, self.dim))
         return mapped[rows[0]:rows[-1] + 1] if rows == list(range(rows[0], rows[0] + len(rows))) else mapped[rows]
 
 # %% ../nbs/03d_embed.ipynb #embed-of
+def _fill(file, texts, encoder, block):
+    "Add to `file` the vectors of those of `texts`, a dict by their keys, that it does not have"
+    with file.lock: # Who waits for it finds them made
+        file.read()
+        order = sorted((k for k in texts if k not in file.keys), key=lambda k: len(texts[k])) # Texts of like length come into one block
+        with tqdm(total=len(order), desc='vectors', unit='passage', disable=None if order else True) as bar:
+            for s in range(0, len(order), block):
+                some = order[s:s + block]
+                file.add(some, encode(encoder, [texts[k] for k in some], slack=0))
+                bar.update(len(some))
+
 def vectors_of(
     passages: list[Passage], # A corpus, cut
     folder: str | Path, # Where vectors are kept
@@ -304,11 +325,5 @@ def vectors_of(
     file = VectorFile(folder, encoder.identity, encoder.model.config.hidden_size)
     texts = [passage_text(p) for p in passages]
     keys = [content_hash(t)[:32] for t in texts]
-    missing = {k: t for k, t in zip(keys, texts) if k not in file.keys}
-    order = sorted(missing, key=lambda k: len(missing[k])) # Texts of like length come into one block
-    with tqdm(total=len(order), desc='vectors', unit='passage', disable=None if order else True) as bar:
-        for s in range(0, len(order), block):
-            some = order[s:s + block]
-            file.add(some, encode(encoder, [missing[k] for k in some], slack=0))
-            bar.update(len(some))
+    if not file.keys.keys() >= set(keys): _fill(file, dict(zip(keys, texts)), encoder, block)
     return file.take(keys)

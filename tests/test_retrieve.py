@@ -1,6 +1,8 @@
 "Passages that lose nothing, an index that survives kills and changes of the corpus, and the law of the day before any ranking."
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -136,6 +138,25 @@ def test_vector_file_survives_a_kill_at_any_byte(tmp_path):
             kept = list(again.keys)
             again.add(['new'], np.ones((1, 3)))
             assert np.array_equal(VectorFile(tmp_path/'a', 'm', dim=3).take([*kept, 'new'])[-1], np.ones(3))
+
+
+WRITER = """
+import sys, numpy as np
+from immig_research.embed import VectorFile
+file, first = VectorFile(sys.argv[1], 'm', dim=3), int(sys.argv[2])
+print('open', flush=True); sys.stdin.readline()
+for n in range(first, first + 60): file.add([f'k{n}'], np.full((1, 3), n))
+"""
+
+
+def test_two_processes_fill_one_vector_file(tmp_path):
+    both = [subprocess.Popen([sys.executable, '-c', WRITER, tmp_path, str(first)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for first in (0, 30)]
+    for p in both: assert p.stdout.readline() == 'open\n'
+    for p in both: p.stdin.write('\n'); p.stdin.flush()
+    assert [p.wait(60) for p in both] == [0, 0]
+    file = VectorFile(tmp_path, 'm', dim=3)
+    assert len(file.keys) == 90 and file.rows.stat().st_size == 90 * 12 # Those that both added stand there once
+    assert all((file.take([f'k{n}']) == n).all() for n in range(90))
 
 
 def test_features_are_finite_for_empty_scores():
