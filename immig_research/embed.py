@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PACKAGE', 'DIM', 'MAX_TOKENS', 'encoder_folder', 'Encoder', 'toy_encoder', 'load_encoder', 'merge_adapter',
            'layers_of', 'add_thin', 'thin_weights', 'stacked', 'load_asker', 'token_batches', 'encode', 'products',
-           'fading_rate', 'lower_layers', 'upper_means', 'passage_text', 'VectorFile', 'vectors_of']
+           'fading_rate', 'lower_layers', 'upper_means', 'is_figures', 'passage_text', 'VectorFile', 'vectors_of']
 
 # %% ../nbs/03d_embed.ipynb #embed-imports
 import importlib.util
@@ -245,13 +245,18 @@ def upper_means(
     return (x.float() * mask[:, :, None]).sum(1) / sizes[:, None]
 
 # %% ../nbs/03d_embed.ipynb #embed-text
+def is_figures(
+    passage: Passage, # From `passages.passages_of`
+) -> bool: # True where it is read without its figures, and as one part
+    "Whether `passage` begins with a row of a table of statistics."
+    return passage.source_type == 'statistics' and passage.table
+
 def passage_text(
     passage: Passage, # From `passages.passages_of`
 ) -> str: # Title, the last 40 words of what stands over the text, and the text
     "The words of `passage` that stand for it, as a model reads it."
     text = passage.text
-    if passage.source_type == 'statistics' and passage.table:
-        text = ' '.join(re.sub(r'[\d,.%$|()-]+', ' ', text).split()[:40])
+    if is_figures(passage): text = ' '.join(re.sub(r'[\d,.%$|()-]+', ' ', text).split()[:40])
     return f'{passage.title}. {" ".join(passage.context.split()[-40:])}. {text}'
 
 # %% ../nbs/03d_embed.ipynb #embed-file

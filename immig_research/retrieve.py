@@ -24,7 +24,7 @@ from .answerability import load_answerability
 from .chunk import place_of
 from .clock import check_day, in_force
 from .cross_encoder import CrossEncoder, Text, load_cross_encoder, load_large_cross_encoder, read_best
-from .embed import Encoder, encode, load_asker, load_encoder, passage_text, products, vectors_of
+from .embed import Encoder, encode, is_figures, load_asker, load_encoder, passage_text, products, vectors_of
 from .passages import Passage, Sentence, common_names, cut_all, law_words, named_places, sentences_of, terms
 from .rank import features, score_candidates
 from .records import BadInput, Document, QAPair, Record, content_hash, read_jsonl, sha256_file, write_jsonl
@@ -178,10 +178,10 @@ def parts_of(
     passage, # A `Passage` or a `Hit`, of a document in it
 ) -> list[tuple[int, int]]: # Numbers of the first and the last sentence of each part, in order
     "The sentences of `passage`, without headings; of a table of statistics all together."
-    every, doc = cut(index, passage.doc_id), index.documents[passage.doc_id]
-    inside = [i for i, s in enumerate(every) if s.start < passage.end and passage.start < s.end and s.kind != 'heading']
-    table = inside and doc.source_type == 'statistics' and every[inside[0]].kind == 'table'
-    return [(inside[0], inside[-1])] if table else [(i, i) for i in inside]
+    every, whole = cut(index, passage.doc_id), passage if isinstance(passage, Passage) else index.passages[passage.row]
+    first, after = bisect.bisect_right(every, passage.start, key=lambda s: s.end), bisect.bisect_left(every, passage.end, key=lambda s: s.start)
+    inside = [i for i in range(first, after) if every[i].kind != 'heading']
+    return [(inside[0], inside[-1])] if inside and is_figures(whole) else [(i, i) for i in inside]
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-text-of
 def text_of(
@@ -189,10 +189,10 @@ def text_of(
     passage: Passage, # Of it
 ) -> Text: # With its parts as sentences
     "What a cross-encoder reads of `passage`."
-    said, every = passage_text(passage), cut(index, passage.doc_id)
+    said, every, parts = passage_text(passage), cut(index, passage.doc_id), parts_of(index, passage)
+    if is_figures(passage): return Text(said, ((0, len(said)),) * len(parts)) # One part, or none
     above = len(said) - len(passage.text) - passage.start # From the document's characters to those of `said`
-    parts = tuple((max(every[a].start, passage.start) + above, min(every[b].end, passage.end) + above) for a, b in parts_of(index, passage))
-    return Text(said, parts if said.endswith(passage.text) else tuple((len(said) * bool(n), len(said)) for n in range(len(parts)))) # Of a table the figures are left out
+    return Text(said, tuple((max(every[a].start, passage.start) + above, min(every[b].end, passage.end) + above) for a, b in parts))
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-allowed
 def allowed_on(
@@ -319,7 +319,7 @@ def search(
     if not len(rows): return []
     x = features(question, index.passages, rows, scores, rarity(index.words, terms(question)), index.document)
     points = score_candidates(x, ranker, vectors=index.vectors is not None)
-    order, marks, text = points, {}, lambda n: text_of(index, index.passages[rows[n]])
+    order, marks, text = points, {}, lru_cache(maxsize=None)(lambda n: text_of(index, index.passages[rows[n]]))
     for cross, (most, weight) in zip(index.cross, CASCADE):
         order, said = read_best(cross, question, order, text, most, weight)
         for n, reading in said.items(): marks.setdefault(n, []).append(np.round(reading.marks, 3).tolist())

@@ -3,6 +3,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immig_research import retrieve as R
+from immig_research.cross_encoder import toy_cross_encoder
 from immig_research.embed import VectorFile
 from immig_research.passages import cut_all, cut_long, named_places, passages_of, split_words, terms
 from immig_research.rank import FEATURES, PLACES, SEARCHES, VECTORS, best_in_document, features
@@ -142,6 +144,7 @@ def test_vector_file_survives_a_kill_at_any_byte(tmp_path):
 
 WRITER = """
 import sys, numpy as np
+from immig_research.cross_encoder import toy_cross_encoder
 from immig_research.embed import VectorFile
 file, first = VectorFile(sys.argv[1], 'm', dim=3), int(sys.argv[2])
 print('open', flush=True); sys.stdin.readline()
@@ -157,6 +160,13 @@ def test_two_processes_fill_one_vector_file(tmp_path):
     file = VectorFile(tmp_path, 'm', dim=3)
     assert len(file.keys) == 90 and file.rows.stat().st_size == 90 * 12 # Those that both added stand there once
     assert all((file.take([f'k{n}']) == n).all() for n in range(90))
+
+
+def test_a_text_is_made_once_for_all_who_read_it(index, monkeypatch):
+    made, real = [], R.text_of
+    monkeypatch.setattr(R, 'text_of', lambda index, p: made.append((p.doc_id, p.start)) or real(index, p))
+    R.search(replace(index, cross=(toy_cross_encoder(), toy_cross_encoder())), ASKED, 40)
+    assert len(made) == len(set(made)) == R.READ
 
 
 def test_features_are_finite_for_empty_scores():
