@@ -127,7 +127,7 @@ def dataset_facts(
     count = lambda column, value: sum(r.get(column) == value for r in rows)
     used = [dataset/name for name in ('train.jsonl', 'eval.jsonl', 'certificate.json')]
     return dict(
-        field=_subject(), pairs=len(rows), train=len(train), eval=len(evaluation), documents=len(documents) or None,
+        field=_subject(), sample=any('sample text' in r.get('license', '') for r in rows), pairs=len(rows), train=len(train), eval=len(evaluation), documents=len(documents) or None,
         words=sum(len(d['text'].split()) for d in documents) or None, paraphrases=count('extraction_type', 'paraphrase'),
         time_sensitive=count('time_sensitive', True), reviewed=count('review_status', 'reviewed'), repaired=count('span_status', 'repaired'),
         subdomains=_by_subdomain(train, evaluation), sources=_sources(rows), kinds=_kinds(rows), certificate=_certificate(dataset),
@@ -363,12 +363,13 @@ def croissant(
     tables:dict, # File in the repository -> dict(sha256, size in bytes, columns: name -> type as in Parquet)
     *,
     published:str='2026-01-01', # ISO date of publication
+    official:bool=not OWN, # Whether the texts are official ones on immigration law
 ) -> dict: # JSON-LD
-    "The Croissant description of the dataset `name` at `repo` with its `tables`, as of `published`."
+    "The Croissant description of the dataset `name` at `repo` with its `tables`, as of `published`, `official` or not."
     address = f'https://huggingface.co/datasets/{repo}'
     return {
         '@context': _CONTEXT, '@type': 'sc:Dataset', 'name': name, 'conformsTo': 'http://mlcommons.org/croissant/1.0', 'url': address,
         'description': f'Question-answer pairs on {_subject() or "U.S. immigration law"}, each proven by a span of a text, and those texts.',
         'license': f'{address}#by-source-and-licence', 'datePublished': published, 'version': '1.0.0', 'citeAs': f'{name}, {HOME}',
-        'isLiveDataset': False, **({} if OWN else _RAI), 'distribution': [_file_object(path, table) for path, table in tables.items()],
+        'isLiveDataset': False, **(_RAI if official else {}), 'distribution': [_file_object(path, table) for path, table in tables.items()],
         'recordSet': [_record_set(path, table) for path, table in tables.items()]}

@@ -69,7 +69,7 @@ def coverage_figure(
     axes, left = figure.subplots(), [0] * len(names)
     for mode, look in zip(MODES, _LOOKS):
         widths = [counts[s, mode] for s in names]
-        axes.barh(names, widths, left=left, label=mode, height=0.7, edgecolor='white', linewidth=0.6, **look)
+        axes.barh(names, widths, left=left, label=mode if any(widths) else None, height=0.7, edgecolor='white', linewidth=0.6, **look)
         left = [a + b for a, b in zip(left, widths)]
     evals = Counter(p.immigration_subtopic for p in held_out)
     for y, (name, x) in enumerate(zip(names, left)): axes.text(x, y, f' {x} ({evals[name]} in eval)', va='center', fontsize=7)

@@ -363,7 +363,7 @@ def tabulate_scores(
 class ResultMeta:
     "What a summary says about its run."
     judge_name: str = 'facts'
-    eval_date: str | None = None # ISO date; None for the latest `as_of` of the questions and predictions
+    eval_date: str | None = None # ISO date; None where nobody says it
     scoring_scale: str = '0-3 (0=wrong/hallucinated, 1=partially, 2=mostly, 3=fully correct)'
 
 # %% ../nbs/04_judge.ipynb #judge-write-results
@@ -400,11 +400,11 @@ def write_results(
     questions = read_questions(questions); given = read_predictions(predictions, questions)
     rows = _judged_by(judgments, given, meta.judge_name)
     results = result_rows(questions, given, rows)
-    date = meta.eval_date or max((r.as_of for r in [*questions, *given.values()] if r.as_of), default=None)
+    law = max((r.as_of for r in [*questions, *given.values()] if r.as_of), default=None)
     figures, told = tabulate_scores(results), _told(questions, given, rows, meta.judge_name)
     for system, said in told.items(): figures['overall'][system] |= said
-    summary = dict(generated_at=date, eval_date=date, sample_size=len(questions), judge_model=meta.judge_name,
-                   scoring_scale=meta.scoring_scale, **figures, rubric_sha256=RUBRIC_SHA256, self_agreement=self_agreement(rows))
+    summary = dict(generated_at=meta.eval_date, eval_date=meta.eval_date, sample_size=len(questions), judge_model=meta.judge_name,
+                   scoring_scale=meta.scoring_scale, **figures, law_as_of=law, rubric_sha256=RUBRIC_SHA256, self_agreement=self_agreement(rows))
     write_jsonl(Path(out)/f'results{name}.jsonl', results)
     write_atomic(Path(out)/f'summary{name}.json', json.dumps(summary, indent=2, ensure_ascii=False) + '\n')
     return summary

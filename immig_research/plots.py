@@ -270,6 +270,7 @@ def figure_training(
         sns.scatterplot(parts['eval_loss'], x='step', y='eval_loss', ax=ax, color=look['systems'][1], marker='s', s=45, label='eval loss', zorder=3)
     _grid(ax, look, 'y')
     ax.set_ylim(bottom=0)
+    ax.xaxis.get_major_locator().set_params(integer=True)
     _name_axes(ax, look, 'step', 'loss per answer token')
     ax.legend(frameon=False, fontsize=9.5, labelcolor=look['ink'])
     return fig

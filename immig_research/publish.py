@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from .cards import croissant, dataset_card, dataset_facts, eval_results, model_card, model_facts
+from .llm import RunStopped
 from .records import BadInput, Document, QAPair, read_jsonl, sha256_file, write_atomic
 
 # %% ../nbs/05c_publish.ipynb #publish-schema
@@ -128,7 +129,7 @@ def prepare_dataset(
     for extra in ('certificate.json', 'coverage.md', 'coverage.png'):
         if (dataset/extra).is_file(): shutil.copyfile(dataset/extra, out/extra)
     days = [r['as_of_last'] for r in facts['sources'] if r['as_of_last']]
-    described = croissant(name, repo, made, published=date or max(days, default='2026-01-01'))
+    described = croissant(name, repo, made, published=date or max(days, default='2026-01-01'), official=not (facts['field'] or facts['sample']))
     write_atomic(out/'croissant.json', json.dumps(described, indent=1, ensure_ascii=False) + '\n')
     return _finish(out, *dataset_card(facts, name), facts)
 
@@ -219,11 +220,22 @@ def upload(
         commit = api.create_commit(repo, operations, commit_message=f'immig_research: {len(operations)} files', repo_type=kind)
         there = set(api.list_repo_files(repo, repo_type=kind))
     except OfflineModeIsEnabled: raise BadInput('HF_HUB_OFFLINE is set: unset it to publish') from None
-    except (HfHubHTTPError, OSError, RuntimeError) as e: raise RuntimeError(_hub_reason(e)) from e
+    except (HfHubHTTPError, OSError, RuntimeError) as e: raise RunStopped(_hub_reason(e)) from e
     ours = {o.path_in_repo for o in operations}
     return dict(repo=repo, commit=commit.oid, files=len(ours), left=sorted(there - ours - {'.gitattributes'}))
 
 # %% ../nbs/05c_publish.ipynb #publish-publish
+def _checked(what, source, out, repo, settings):
+    "The record of a folder that is prepared and found right; one that is not is left empty."
+    try:
+        if what != 'dataset': return prepare_model(source, out, repo, **settings)
+        done = prepare_dataset(source, out, repo, **settings)
+        check_croissant(Path(out)/'croissant.json')
+        return done
+    except BaseException:
+        if (Path(out)/_MARK).is_file(): clear_folder(out)
+        raise
+
 def publish(
     what:str, # dataset or model
     source:str|Path, # The folder of a built dataset, or of a trained model
@@ -236,6 +248,5 @@ def publish(
 ) -> dict: # folder, files, and after an upload its record
     "Prepare the dataset or model in `source` in `out` and, unless `dry_run`, bring it to `repo`; `settings` and `public` as there."
     if what not in ('dataset', 'model'): raise BadInput(f'publish dataset or model, got {what!r}')
-    done = (prepare_dataset if what == 'dataset' else prepare_model)(source, out, repo, **settings)
-    if what == 'dataset': check_croissant(Path(out)/'croissant.json')
+    done = _checked(what, source, out, repo, settings)
     return done if dry_run else {**done, 'upload': upload(out, repo, what, public=public)}

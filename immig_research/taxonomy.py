@@ -25,9 +25,8 @@ def read_taxonomy(
 ) -> dict: # The same, in its order, with `general` last for what no pattern fits
     "The strata of another field from the file at `path`."
     if not Path(path).is_file(): raise BadInput(f'no such file: {path} (IMMIG_TAXONOMY names it; unset it for immigration law)')
-    found = json.loads(Path(path).read_text(encoding='utf-8'))
-    try: patterns = {name: re.compile(pattern, re.I).pattern for name, pattern in found.items()}
-    except (re.error, TypeError, AttributeError) as e: raise BadInput(f'{path}: give an object of stratum: "regular expression"; {e}') from None
+    try: patterns = {name: re.compile(pattern, re.I).pattern for name, pattern in json.loads(Path(path).read_text(encoding='utf-8')).items()}
+    except (re.error, TypeError, AttributeError, ValueError) as e: raise BadInput(f'{path}: give an object of stratum: "regular expression"; {e}') from None
     return patterns if 'general' in patterns else {**patterns, 'general': r'(?!)'}
 
 OWN = read_taxonomy(os.environ['IMMIG_TAXONOMY']) if os.environ.get('IMMIG_TAXONOMY') else {}
