@@ -21,20 +21,21 @@ from .records import BadInput
 _CLIENTS, _TURN = {}, threading.Lock() # One client for each service and place; making one is not safe among threads
 
 def aws_client(
-    service: str, # 'bedrock-runtime', 'bedrock', 'sagemaker-runtime', 's3', 'sts'
+    service: str, # 'bedrock-runtime', 'bedrock', 'sagemaker', 'sagemaker-runtime', 's3', 'sts', 'logs'
     *,
     region: str | None = None, # None for the environment's
     endpoint_url: str | None = None, # Another address, such as a stand-in's
     timeout: float = 300.0, # Seconds without a byte
+    tries: int = 1, # Attempts at a call that boto3 makes itself
 ):
-    "The one `boto3` client for `service`, without retries of its own."
+    "The one `boto3` client for `service`, without retries of its own unless told."
     try: import boto3; from botocore.config import Config
     except ImportError: raise BadInput('boto3 is missing: pip install "immig_research[aws]"') from None
     from botocore.exceptions import BotoCoreError
     with _TURN:
-        key = service, region, endpoint_url, timeout
+        key = service, region, endpoint_url, timeout, tries
         if key not in _CLIENTS:
-            config = Config(retries=dict(total_max_attempts=1, mode='standard'), connect_timeout=min(10.0, timeout), read_timeout=timeout, max_pool_connections=128)
+            config = Config(retries=dict(total_max_attempts=tries, mode='standard'), connect_timeout=min(10.0, timeout), read_timeout=timeout, max_pool_connections=128)
             try: _CLIENTS[key] = boto3.Session().client(service, region_name=region, endpoint_url=endpoint_url, config=config)
             except BotoCoreError as e: raise BadInput(f'{service} can not be reached: {e}; set AWS_REGION and credentials (immig doctor shows what is there)') from None
         return _CLIENTS[key]

@@ -78,8 +78,8 @@ class Standin:
         self.mood, self.rate, self.latency, self.burst = mood, rate, latency, burst
         self.lock, self.calls, self.attempts, self.paid = threading.Lock(), 0, Counter(), Counter()
         self.seen, self.actions, self.units, self.at = [], Counter(), float(burst), time.monotonic()
-        self.objects, self.jobs, self.job_mood, self.created, self.headers = {}, {}, None, 0, []
-        self.begun = self.last = None; self.refused = 0
+        self.objects, self.parts, self.jobs, self.job_mood, self.created, self.headers = {}, {}, {}, None, 0, []
+        self.begun = self.last = None; self.refused = self.longest_put = 0
         self.page, self.message, self.write_output = 1000, 'as scripted', None # keys of a listing, words of an error, another writer of a job's output
         self.counts = True # whether servers and containers report their tokens
         self.httpd = Server(('127.0.0.1', 0), type('Handler', (Handler,), dict(box=self)))
@@ -144,7 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         self.give(status, dict(message=f'{self.box.message} (arn:aws:bedrock:us-east-1:{ACCOUNT}:x, request {SECRET_ID})'), **{'x-amzn-ErrorType': code}, **headers)
 
     def do_POST(self):
-        data, path = self.body(), unquote(urlsplit(self.path).path)
+        data, path, query = self.body(), unquote(urlsplit(self.path).path), parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if {'uploads', 'uploadId'} & set(query): return self.upload(path, query)
         if m := re.fullmatch(r'/model/(.+)/converse', path): return self.converse(json.loads(data))
         if re.fullmatch(r'/model/(.+)/count-tokens', path):
             body = json.loads(data)['input']['converse']
@@ -270,8 +271,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self):
         bucket, _, key = unquote(urlsplit(self.path).path).strip('/').partition('/')
-        self.box.objects[bucket, key] = self.body()
+        said = parse_qs(urlsplit(self.path).query)
+        data = self.body(); self.box.longest_put = max(self.box.longest_put, len(data))
+        if 'partNumber' in said: self.box.parts[bucket, key][int(said['partNumber'][0])] = data
+        else: self.box.objects[bucket, key] = data
         self.give(200, b'', 'application/xml', ETag='"x"')
+
+    def upload(self, path, query):
+        "Begin or end an upload in parts."
+        bucket, _, key = path.strip('/').partition('/')
+        done = 'uploadId' in query
+        if done: self.box.objects[bucket, key] = b''.join(part for _, part in sorted(self.box.parts.pop((bucket, key)).items()))
+        else: self.box.parts[bucket, key] = {}
+        said = 'CompleteMultipartUploadResult' if done else 'InitiateMultipartUploadResult'
+        self.give(200, f'<{said}><Bucket>{bucket}</Bucket><Key>{key}</Key><UploadId>u</UploadId><ETag>"x"</ETag></{said}>'.encode(), 'application/xml')
 
 
 def _now(): return datetime.now(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')

