@@ -11,7 +11,8 @@ pytest.importorskip('boto3')
 pytest.importorskip('torch')
 from aws_standin import WALK, Cloud, lay_out, start_container, tar_of  # noqa: E402
 
-from immig_research import jobs, sagemaker as sagemaker_stage  # noqa: E402
+from immig_research import jobs  # noqa: E402
+from immig_research import sagemaker as sagemaker_stage
 from immig_research.adapters import save_adapter  # noqa: E402
 from immig_research.buckets import extract, pack_archive, upload  # noqa: E402
 from immig_research.cli import main  # noqa: E402
