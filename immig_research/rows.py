@@ -155,5 +155,5 @@ def count_rows(
     rows:list[dict], # Encoded rows
 ) -> dict: # pairs, tokens (real ones), answer_tokens
     "How much there is to learn in `rows`."
-    tokens, learnt = sum(len(r['input_ids']) for r in rows), sum(l != -100 for r in rows for l in r['labels'])
+    tokens, learnt = sum(len(r['input_ids']) for r in rows), sum(l != -100 for r in rows for l in r['labels'][1:]) # Nothing predicts the first
     return dict(pairs=len(rows), tokens=tokens, answer_tokens=learnt)

@@ -68,7 +68,7 @@ def numbered(
     clearly: float = .1, # By how much of its words another source must be nearer, 0-1
 ) -> str: # The same statements; numbers stand before the full stop
     "`text` with the number of a statement that names one source put right where another one has clearly more of its words."
-    text = re.sub(r'([.!?])((?:\s*\[\d+\])+)', r'\2\1', text)
+    text = re.sub(r'([.!?])((?:[ \t]*\[\d+\])+)', r'\2\1', text)
     known, out, at = [set(terms(f'{c["citation"]} {c["quote"]}')) for c in citations], [], 0
     for a, b in sentences(text):
         words, named = terms(_NUMBER.sub('', text[a:b])), [int(n) for n in _NUMBER.findall(text[a:b])]
