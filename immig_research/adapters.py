@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .gates import answer_logits, compare_logits
 from .models import adapter_base, load_base, read_record, write_record
-from .records import write_atomic
+from .records import RunFailed, write_atomic
 
 # %% ../nbs/02i_adapters.ipynb #adapters-tidy
 def tidy_adapter(
@@ -68,5 +68,5 @@ def merge(
     parity = compare_logits(apart, answer_logits(load_base(out)[0], rows))
     if parity['top1_agreement'] < 0.99:
         shutil.rmtree(out)
-        raise RuntimeError(f'the merged model is not the base with its adapter and was removed: {parity}; the adapter stands in {adapter}')
+        raise RunFailed(f'the merged model is not the base with its adapter and was removed: {parity}; the adapter stands in {adapter}')
     return parity

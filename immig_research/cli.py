@@ -29,11 +29,10 @@ from . import __version__, bedrock, clock, fetch as fetching, plans
 from . import audit as audit_stage, benchmark as benchmark_stage, publish as publish_stage, reproduce as reproduce_stage
 from . import grounded as grounded_stage, serve as serve_stage, traps as traps_stage, worded as worded_stage
 from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as judge_stage, pipeline, review as review_stage, sagemaker as sagemaker_stage, sources as sources_stage, train as train_stage, verify as verify_stage
-from .ledger import BudgetStop, read_budget
-from .llm import RunStopped
+from .ledger import read_budget
 from .models import read_record
 from .prompts import find_prompt
-from .records import BadInput, Judgment, QAPair, data_dir, read_jsonl, write_atomic
+from .records import BadInput, Judgment, QAPair, RunFailed, data_dir, read_jsonl, write_atomic
 from .retrieve import open_index
 from .rubric import Asking
 from .sourced import ground_set
@@ -169,7 +168,7 @@ def train(
 # %% ../nbs/06_cli.ipynb #cli-rag
 def _whole(text, name, least=1):
     "The whole number `text`, at least `least`."
-    if not str(text).isdigit() or int(text) < least: raise BadInput(f'--{name} must be a whole number from {least}, got {text!r}')
+    if not str(text).isdecimal() or int(text) < least: raise BadInput(f'--{name} must be a whole number from {least}, got {text!r}')
     return int(text)
 
 _TAKEN = dict(none=(), service=('batch_size', 'max_new_tokens', 'budget'), here=('mode', 'max_new_tokens')) # Options of a wording with --rag
@@ -595,8 +594,8 @@ def main(
         return 1 if result.get('failed') else 0
     except BadInput as e: print(f'immig: {e}', file=sys.stderr); return 2
     except ModuleNotFoundError as e: print(f'immig: the package {e.name} is missing: pip install "immig_research[train]", or see `immig doctor`', file=sys.stderr); return 2
-    except (RunStopped, BudgetStop) as e: print(f'immig: {e}', file=sys.stderr); return 1
     except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()); return 0 # Who read the output has enough: `immig doctor | head -1`
+    except (RunFailed, OSError) as e: print(f'immig: {" ".join(str(e).split()) or type(e).__name__}', file=sys.stderr); return 1
     except KeyboardInterrupt: print('immig: stopped; the same command goes on where it was', file=sys.stderr); return 130
 
 # %% ../nbs/06_cli.ipynb #cli-start

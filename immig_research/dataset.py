@@ -24,7 +24,7 @@ from .generate import ASKERS, generate_rules
 from .grounding import ground
 from .ledger import Budget
 from .paraphrase import paraphrases
-from .records import BadInput, Chunk, Document, QAPair, read_jsonl, write_atomic, write_jsonl
+from .records import BadInput, Chunk, Document, QAPair, RunFailed, read_jsonl, write_atomic, write_jsonl
 from .sources import read_corpus
 from .split import certify, split_pairs
 from .spread import spread
@@ -159,7 +159,7 @@ def build(
     write_atomic(out/'certificate.json', json.dumps(certificate, indent=1) + '\n')
     write_coverage(out, train, held_out, rejects)
     write_card(out)
-    if not certificate['holds']: raise RuntimeError(f"the split leaks, see {out/'certificate.json'}: {'; '.join(certificate['reasons'])}")
+    if not certificate['holds']: raise RunFailed(f"the split leaks, see {out/'certificate.json'}: {'; '.join(certificate['reasons'])}")
     return dict(pairs=len(pairs), train=len(train), eval=len(held_out), rejects=len(rejects), certificate=certificate['holds'],
                 by_subdomain={s: sum(p.immigration_subtopic == s for p in pairs) for s in SUBDOMAINS},
                 rejects_by_reason=dict(Counter(reason_kind(r['reason']) for r in rejects).most_common()))

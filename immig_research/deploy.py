@@ -11,7 +11,7 @@ import time
 
 from .buckets import split_uri
 from .jobs import JobPlace
-from .records import BadInput
+from .records import BadInput, RunFailed
 
 # %% ../nbs/02m_deploy.ipynb #deploy-request
 SERVE_IMAGE = '763104351884.dkr.ecr.{region}.amazonaws.com/djl-inference:0.36.0-lmi18.0.0-cu128' # Not confirmed to be the newest: give your own with `image`
@@ -42,7 +42,7 @@ def endpoint_state(
     try: return sagemaker.describe_endpoint(EndpointName=name)
     except ClientError as e:
         if e.response['Error']['Code'] == 'ValidationException': return {}
-        raise RuntimeError(f'SageMaker can not be asked for {name}: {e}') from e
+        raise RunFailed(f'SageMaker can not be asked for {name}: {e}') from e
 
 # %% ../nbs/02m_deploy.ipynb #deploy-wait
 def wait_for_endpoint(
@@ -59,7 +59,7 @@ def wait_for_endpoint(
             print(f'endpoint {name}: {state}', file=sys.stderr, flush=True)
         if state == 'InService': return said
         if state not in ('Creating', 'Updating', 'SystemUpdating', 'RollingBack'):
-            raise RuntimeError(f'endpoint {name} does not answer ({state}): {said.get("FailureReason", "")}; remove it with teardown')
+            raise RunFailed(f'endpoint {name} does not answer ({state}): {said.get("FailureReason", "")}; remove it with teardown')
         time.sleep(pause)
 
 # %% ../nbs/02m_deploy.ipynb #deploy-once
@@ -72,7 +72,7 @@ def make_once(
     try: make(**request)
     except ClientError as e:
         if 'already existing' in e.response['Error'].get('Message', ''): return False
-        raise RuntimeError(f'SageMaker refused: {e}') from e
+        raise RunFailed(f'SageMaker refused: {e}') from e
     return True
 
 # %% ../nbs/02m_deploy.ipynb #deploy-deploy

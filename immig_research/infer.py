@@ -49,7 +49,7 @@ def select(
 ) -> list: # The chosen questions, topic by topic
     "Draw the benchmark's `sample` of `questions`."
     if sample == 'all': return list(questions)
-    if sample != 'seed101' and not str(sample).isdigit(): raise BadInput(f'sample must be seed101, all or a number, got {sample!r}')
+    if sample != 'seed101' and not str(sample).isdecimal(): raise BadInput(f'sample must be seed101, all or a number, got {sample!r}')
     topics = {}
     for i, q in enumerate(questions): topics.setdefault(q.immigration_subtopic, []).append(i)
     sizes = {t: len(v) for t, v in topics.items()}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from .buckets import ENTRY, split_uri
 from .prompts import messages
 from .recipes import RECIPES, TrainRecipe
-from .records import BadInput, content_hash
+from .records import BadInput, RunFailed, content_hash
 
 # %% ../nbs/02k_jobs.ipynb #jobs-place
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def create_job(
         except ClientError as e:
             code = e.response['Error']['Code']
             if code == 'ResourceInUse' or 'already exists' in e.response['Error'].get('Message', ''): return None
-            if code != 'ResourceLimitExceeded': raise RuntimeError(f'SageMaker refused the job: {code}: {e.response["Error"].get("Message", "")}') from e
+            if code != 'ResourceLimitExceeded': raise RunFailed(f'SageMaker refused the job: {code}: {e.response["Error"].get("Message", "")}') from e
             print(f'no quota for {instance}: {e.response["Error"].get("Message", "")}', file=sys.stderr, flush=True)
     raise BadInput(f'no quota for any of {", ".join(place.instances)}: ask for one under Service Quotas (SageMaker, training job usage), or name other types')
 
@@ -229,7 +229,7 @@ def describe_job(
     try: return sagemaker.describe_training_job(TrainingJobName=name)
     except ClientError as e:
         if e.response['Error']['Code'] in ('ResourceNotFound', 'ValidationException'): return None
-        raise RuntimeError(f'SageMaker can not be asked for {name}: {e}') from e
+        raise RunFailed(f'SageMaker can not be asked for {name}: {e}') from e
 
 # %% ../nbs/02k_jobs.ipynb #jobs-state
 def say_state(
@@ -260,7 +260,7 @@ def new_log_lines(
             lines += [e['message'].rstrip() for e in page['events']]
             seen[at] = page['nextForwardToken']
     except ClientError as e:
-        if e.response['Error']['Code'] != 'ResourceNotFoundException': raise RuntimeError(f'the log of {name} can not be read: {e}') from e
+        if e.response['Error']['Code'] != 'ResourceNotFoundException': raise RunFailed(f'the log of {name} can not be read: {e}') from e
     return lines
 
 # %% ../nbs/02k_jobs.ipynb #jobs-watch
@@ -281,5 +281,5 @@ def watch_job(
         for line in new_log_lines(logs, name, seen): say(line)
         if said['TrainingJobStatus'] == 'Completed': return said
         if said['TrainingJobStatus'] in ('Failed', 'Stopped'):
-            raise RuntimeError(f'{name} {said["TrainingJobStatus"].lower()}: {said.get("FailureReason") or said.get("SecondaryStatus")}')
+            raise RunFailed(f'{name} {said["TrainingJobStatus"].lower()}: {said.get("FailureReason") or said.get("SecondaryStatus")}')
         time.sleep(pause)

@@ -21,7 +21,7 @@ from fastcore.basics import patch
 import immig_research
 from .calls import Request, Usage
 from .journal import Journal, alone
-from .records import BadInput
+from .records import BadInput, RunFailed
 
 # %% ../nbs/01r_ledger.ipynb #ledger-price
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Budget:
             if getattr(self, name) is not None and getattr(self, name) < 0: raise BadInput(f'budget: {name} must be 0 or more, got {getattr(self, name)}')
 
 # %% ../nbs/01r_ledger.ipynb #ledger-stop
-class BudgetStop(RuntimeError):
+class BudgetStop(RunFailed):
     "The next call might cost more than the budget allows."
 
 # %% ../nbs/01r_ledger.ipynb #ledger-read-budget

@@ -27,7 +27,7 @@ from .local import LocalModel
 from .mask import MaskTable, mask_request, restore_reply
 from .models import SHIPPED
 from .pace import Limits, Pace, backoff
-from .records import BadInput
+from .records import BadInput, RunFailed
 from .servers import OpenAIServer
 
 # %% ../nbs/01a_llm.ipynb #llm-endpoint
@@ -65,7 +65,7 @@ class Rules:
     patience: float = 30.0     # Seconds, the longest wait between two attempts at a call
     tries: int = 12            # Attempts at a call at most, whatever its failure
 
-class RunStopped(RuntimeError):
+class RunStopped(RunFailed):
     "The run met what no retry mends; what was paid for is in the journal."
 
 # %% ../nbs/01a_llm.ipynb #llm-run

@@ -26,7 +26,7 @@ from .gates import diverged
 from .llama import training_loss
 from .losses import bare, loss_sums, precision, told
 from .recipes import TrainRecipe
-from .records import BadInput, content_hash, write_atomic
+from .records import BadInput, RunFailed, content_hash, write_atomic
 from .rows import count_rows, make_batches, micro_batches
 
 # %% ../nbs/02h_loop.ipynb #loop-lora
@@ -257,7 +257,7 @@ def fitting_gradients(
         except (RuntimeError, MemoryError) as e:
             if not out_of_memory(e): raise
             longest = max(len(r['input_ids']) for r in rows)
-            if micro_tokens <= longest: raise RuntimeError(f'a pair of {longest} tokens does not fit in memory: lower max_length, or take '
+            if micro_tokens <= longest: raise RunFailed(f'a pair of {longest} tokens does not fit in memory: lower max_length, or take '
                 'quantize="nf4" or a smaller model') from e
         model.zero_grad()
         free_memory()
@@ -342,9 +342,9 @@ def read_loss(
 ) -> dict: # The row with its loss as a number
     "Read the loss of `row`, and stop the training where it is not sound."
     loss, curve = float(row['loss']), state['curve']
-    if not math.isfinite(loss): raise RuntimeError(f'training stopped: the loss is {loss}; lower learning_rate ({recipe.learning_rate})')
+    if not math.isfinite(loss): raise RunFailed(f'training stopped: the loss is {loss}; lower learning_rate ({recipe.learning_rate})')
     curve.append(dict(row, loss=round(loss, 6)))
-    if diverged([r['loss'] for r in curve], state['evals'][0].get('loss', math.inf)): raise RuntimeError(f'training stopped: the loss ran away, '
+    if diverged([r['loss'] for r in curve], state['evals'][0].get('loss', math.inf)): raise RunFailed(f'training stopped: the loss ran away, '
         f'{curve[-1]["loss"]} at step {row["step"]}; lower learning_rate ({recipe.learning_rate}), or raise warmup ({recipe.warmup})')
     return curve[-1]
 

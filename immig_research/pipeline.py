@@ -85,7 +85,7 @@ def train_recipe(
     "The training recipe `name`, with another number of `pairs` if one is given."
     if name not in RECIPES: raise BadInput(f'training recipe must be one of {", ".join(RECIPES)}; got {name!r}')
     if pairs is None: return RECIPES[name]
-    if pairs != 'all' and not (str(pairs).isdigit() and int(pairs) > 0): raise BadInput(f"--pairs must be a whole number above 0 or 'all', got {pairs!r}")
+    if pairs != 'all' and not (str(pairs).isdecimal() and int(pairs) > 0): raise BadInput(f"--pairs must be a whole number above 0 or 'all', got {pairs!r}")
     return replace(RECIPES[name], pairs=None if pairs == 'all' else int(pairs))
 
 # %% ../nbs/06b_pipeline.ipynb #pipeline-train-stage

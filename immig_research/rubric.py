@@ -17,7 +17,7 @@ from .calls import Engine, Reply, Request, call_key
 from .journal import Journal
 from .ledger import Budget
 from .llm import Rules, complete_each, plan_calls
-from .records import BadInput, content_hash
+from .records import BadInput, RunFailed, content_hash
 
 # %% ../nbs/04d_rubric.ipynb #rubric-rubric
 RUBRIC = """0: wrong or made up: the bottom line is false, or nothing of the reference is there
@@ -137,7 +137,7 @@ def _next_request(book, engine, shown, asking, as_json):
         request = grading_request(shown, asking, as_json, attempt)
         known = book.get(call_key(engine, request)) if book else None
         if known is None or known.status != 'ok' or read_verdict(known, as_json).score is not None: return request
-    raise RuntimeError(f'{engine.name} gave no grade in 100 attempts at {shown.question[:60]!r}: use another judge')
+    raise RunFailed(f'{engine.name} gave no grade in 100 attempts at {shown.question[:60]!r}: use another judge')
 
 # %% ../nbs/04d_rubric.ipynb #rubric-each
 def _requests(shown, engine, asking, journal):

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['default_place', 'services', 'send_data', 'send_chats', 'send_source', 'send_base', 'plan_job', 'find_job',
-           'guess_tokens', 'fetch_job', 'train_on_sagemaker']
+           'guess_tokens', 'fetch_job', 'aws_reasons', 'train_on_sagemaker']
 
 # %% ../nbs/02a_sagemaker.ipynb #sagemaker-imports
 import json
 import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from immig_research.jobs import (JobPlace, chat_rows, create_job, describe_job, 
     watch_job)
 from .models import load_base, model_folder, read_record
 from .recipes import find_recipe
-from .records import BadInput, QAPair, content_hash, read_jsonl, sha256_file, write_atomic, write_jsonl
+from .records import BadInput, QAPair, RunFailed, content_hash, read_jsonl, sha256_file, write_atomic, write_jsonl
 
 # %% ../nbs/02a_sagemaker.ipynb #sagemaker-place
 def default_place() -> JobPlace: # Where jobs run
@@ -143,7 +144,18 @@ def fetch_job(
     report = out/'report.json'
     return json.loads(report.read_text()) if report.exists() else dict(job=said['TrainingJobName'], files=files)
 
+# %% ../nbs/02a_sagemaker.ipynb #sagemaker-reasons
+@contextmanager
+def aws_reasons():
+    "What AWS refuses in this block, or as a decorator in a function, in one line."
+    from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError, NoCredentialsError, PartialCredentialsError
+    try: yield
+    except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError) as e:
+        raise BadInput(f'AWS takes no call without credentials ({e}): set them; `immig doctor` shows what is there') from None
+    except (BotoCoreError, ClientError) as e: raise RunFailed(f'AWS: {e}') from e
+
 # %% ../nbs/02a_sagemaker.ipynb #sagemaker-train
+@aws_reasons()
 def train_on_sagemaker(
     dataset_dir:str | Path, # Folder with train.jsonl and eval.jsonl
     recipe:str, # A key of `RECIPES`

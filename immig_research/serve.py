@@ -9,9 +9,11 @@ __all__ = ['Limits', 'RateLimit', 'page', 'marked', 'Desk', 'make_app', 'serve']
 import asyncio
 import json
 import re
+import socket
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.resources import files
@@ -165,9 +167,16 @@ def make_app(
     return Starlette(routes=routes, middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))])
 
 # %% ../nbs/06a_serve.ipynb #serve-run
+def _bound(host, port):
+    "A socket that is bound to `port` of `host`; 0 takes a free one."
+    sock = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try: sock.bind((host, port)); return sock
+    except OSError as e: sock.close(); raise BadInput(f'{host}:{port} can not be served at ({e.strerror}): give another port, or 0 for a free one') from None
+
 def serve(
     corpus: str | Path, # Folder that `collect` wrote
-    port: int = 8765, # Of this machine; 0 to 65535
+    port: int = 8765, # Of this machine, 0 to 65535; 0 takes a free one
     host: str = '127.0.0.1', # Address to listen at; another one lets other machines in
     limits: Limits = Limits(), # What a visitor may ask
     vectors: bool = True, # False: ranked by words alone, ready at once
@@ -180,7 +189,9 @@ def serve(
     except ImportError: raise BadInput('serving needs uvicorn and starlette: pip install "immig_research[serve]"') from None
     names = ('127.0.0.1', 'localhost', '[::1]') if host in ('127.0.0.1', '::1', 'localhost') else ('*',)
     reply = answerer(model, budget)
-    app = make_app(open_index(corpus, vectors=vectors), limits, names, reply)
-    print(f'http://{host}:{port}  (Ctrl-C stops it)', flush=True)
-    uvicorn.run(app, host=host, port=port, log_level='warning', limit_concurrency=64, timeout_keep_alive=5)
+    with _bound(host, port) as sock, suppress(KeyboardInterrupt):
+        app, port = make_app(open_index(corpus, vectors=vectors), limits, names, reply), sock.getsockname()[1]
+        sock.listen() # Who follows the address at once waits for the page
+        print(f'http://{f"[{host}]" if ":" in host else host}:{port}  (Ctrl-C stops it)', flush=True)
+        uvicorn.Server(uvicorn.Config(app, log_level='warning', limit_concurrency=64, timeout_keep_alive=5)).run([sock])
     return dict(host=host, port=port)

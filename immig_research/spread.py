@@ -9,7 +9,7 @@ __all__ = ['spread']
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from .records import BadInput
+from .records import BadInput, RunFailed
 
 # %% ../nbs/01y_spread.ipynb #spread-client
 def _client(scheduler):
@@ -17,7 +17,7 @@ def _client(scheduler):
     try: from distributed import Client
     except ImportError: raise BadInput('a scheduler needs Dask: pip install "immig_research[scale]"') from None
     try: return Client(scheduler, timeout=10, set_as_default=False)
-    except (OSError, ValueError) as e: raise RuntimeError(f'no Dask scheduler answers at {scheduler}: {e}') from None
+    except (OSError, ValueError) as e: raise RunFailed(f'no Dask scheduler answers at {scheduler}: {e}') from None
 
 # %% ../nbs/01y_spread.ipynb #spread-spread
 def spread(

@@ -1,6 +1,7 @@
 "The words of a command: each does what its help says, or is refused in one line."
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,34 @@ def test_recall_does_not_say_that_nothing_is_touched_where_nothing_was_read(said
     Path('versions.json').write_text('{"content_versions": []}')
     code, told = said('recall', '--since', '2026-01-01', '--store', 'versions.json', '--corpus', 'corpus', *words.split())
     assert code == 2 and what in told
+
+
+def test_a_run_that_fails_is_one_line_and_exit_1(said, monkeypatch):
+    pytest.importorskip('torch')
+    from immig_research import recipes
+    for split in ('train', 'eval'): write_jsonl(f'data/{split}.jsonl', ASKED)
+    monkeypatch.setitem(recipes.RECIPES, 'toy', replace(recipes.RECIPES['toy'], learning_rate=1e30, pairs=None))
+    code, told = said('train', '--dataset', 'data', '--recipe', 'toy', '--model', 'toy', '--out', 'model')
+    assert code == 1 and told.splitlines()[-1].startswith('immig: training stopped: ') and 'Traceback' not in told
+
+
+def test_sagemaker_without_credentials_is_one_line_and_exit_2(said, monkeypatch):
+    pytest.importorskip('boto3')
+    for name in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_PROFILE', 'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI', 'AWS_CONTAINER_CREDENTIALS_FULL_URI', 'AWS_WEB_IDENTITY_TOKEN_FILE'): monkeypatch.delenv(name, raising=False)
+    for name, value in dict(AWS_EC2_METADATA_DISABLED='true', AWS_CONFIG_FILE='/dev/null', AWS_SHARED_CREDENTIALS_FILE='/dev/null', AWS_REGION='us-east-1',
+                            IMMIG_SAGEMAKER_ROLE='arn:aws:iam::123456789012:role/sagemaker', IMMIG_SAGEMAKER_S3='s3://my-bucket/immig').items(): monkeypatch.setenv(name, value)
+    for split in ('train', 'eval'): write_jsonl(f'data/{split}.jsonl', ASKED)
+    code, told = said('train', '--dataset', 'data', '--recipe', 'toy', '--model', 'toy', '--on', 'sagemaker', '--out', 'model')
+    assert code == 2 and told.splitlines()[-1].startswith('immig: AWS takes no call without credentials')
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_exit_1(said):
+    Path('taken').write_text('a file, no folder')
+    code, told = said('judge', '--questions', 'q.jsonl', '--predictions', 'p.jsonl', '--out', 'taken/run')
+    assert code == 1 and told.splitlines()[-1].startswith('immig: ') and 'taken' in told
+
+
+@pytest.mark.parametrize('words', ['judge --questions q.jsonl --predictions p.jsonl --repeats ²', 'train --dataset d --recipe toy --pairs ²', 'infer --questions q.jsonl --sample ²'])
+def test_what_only_looks_like_a_number_is_bad_input(said, words):
+    code, told = said(*words.split())
+    assert code == 2 and "'²'" in told

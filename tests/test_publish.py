@@ -20,7 +20,7 @@ from immig_research.publish import (
     published_files,
     upload,
 )
-from immig_research.records import BadInput, Document, QAPair, read_jsonl, write_atomic, write_jsonl
+from immig_research.records import BadInput, Document, QAPair, RunFailed, read_jsonl, write_atomic, write_jsonl
 from immig_research.tables import cells, write_cells
 
 REPO = 'owner/immigration-qa'
@@ -77,7 +77,7 @@ def test_a_dataset_goes_up_whole_and_private(tmp_path, built, hub):
 def test_an_upload_that_was_cut_off_goes_on(tmp_path, built, hub):
     prepare_dataset(built, tmp_path/'out', REPO, corpus=built)
     hub.fail += [('/commit/', 500)]
-    with pytest.raises(RuntimeError, match='goes on where it was'): upload(tmp_path/'out', REPO, 'dataset', endpoint=hub.url)
+    with pytest.raises(RunFailed, match='goes on where it was'): upload(tmp_path/'out', REPO, 'dataset', endpoint=hub.url)
     assert hub.commits == 0 and hub.repos[REPO] == {} and len(hub.objects) == 3 # nothing half-published
     puts = hub.sent()
     upload(tmp_path/'out', REPO, 'dataset', endpoint=hub.url)
@@ -112,7 +112,7 @@ def test_what_the_repository_has_besides_is_told_and_kept(tmp_path, built, hub):
 def test_a_bad_token_is_one_clear_line(tmp_path, built, hub, monkeypatch):
     monkeypatch.setenv('HF_TOKEN', 'hf_someone_elses')
     prepare_dataset(built, tmp_path/'out', REPO)
-    with pytest.raises(RuntimeError, match=r'refused \(401\): set HF_TOKEN') as caught: upload(tmp_path/'out', REPO, 'dataset', endpoint=hub.url)
+    with pytest.raises(RunFailed, match=r'refused \(401\): set HF_TOKEN') as caught: upload(tmp_path/'out', REPO, 'dataset', endpoint=hub.url)
     assert 'someone_elses' not in str(caught.value) and hub.repos == {}
 
 

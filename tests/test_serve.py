@@ -1,10 +1,11 @@
 "The page of `immig serve`, asked in a browser."
 import json
 import os
-import socket
+import re
+import signal
 import subprocess
 import sys
-import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,17 +19,17 @@ from immig_research.store import sample_store
 def served(tmp_path):
     "The address at which the sample corpus is served."
     collect(sample_store(), tmp_path/'corpus')
-    with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
-    run = subprocess.Popen([sys.executable, '-m', 'immig_research.cli', 'serve', '--corpus', str(tmp_path/'corpus'), '--words-only', '--port', str(port)],
-                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    until = time.monotonic() + 120
-    while True:
-        with socket.socket() as s:
-            if s.connect_ex(('127.0.0.1', port)) == 0: break
-        assert run.poll() is None and time.monotonic() < until, run.stderr.read()[-2000:]
-        time.sleep(0.2)
-    yield f'http://127.0.0.1:{port}/'
-    run.terminate(); run.wait()
+    run = subprocess.Popen([sys.executable, '-m', 'immig_research.cli', 'serve', '--corpus', str(tmp_path/'corpus'), '--words-only', '--port', '0'],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = re.match(r'(http://127\.0\.0\.1:[1-9]\d*)  ', run.stdout.readline())
+    assert address, run.stderr.read()[-2000:]
+    yield address[1] + '/'
+    run.send_signal(signal.SIGINT)
+    assert run.wait(30) == 0 # Ctrl-C is how it ends
+
+
+def test_a_free_port_is_told(served):
+    with urllib.request.urlopen(served, timeout=60) as page: assert page.status == 200 and 'question' in page.read().decode()
 
 
 @pytest.mark.slow
