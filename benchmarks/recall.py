@@ -36,18 +36,18 @@ def naive_windows(index, words=140):
         hits += [R.Hit(doc.doc_id, starts[i], ends[min(i + step, len(ends)) - 1], '', '') for i in range(0, len(starts), step)]
     plain = lambda text: re.findall(r'\w+', text.lower())
     bm25 = R.bm25_index([plain(index.documents[h.doc_id].text[h.start:h.end]) for h in hits])
-    return lambda q, day: [hits[i] for i in np.argsort(-R.bm25_scores(bm25, plain(q)), kind='stable')[:200]]
+    return lambda q: [hits[i] for i in np.argsort(-R.bm25_scores(bm25, plain(q)), kind='stable')[:200]]
 
 
 def ways(index):
-    "Name of a way to search -> question, day -> hits."
-    by = lambda score: lambda q, day: [R.as_hit(index, int(i)) for i in np.argsort(-score(R.all_scores(index, q, day)), kind='stable')[:200]]
+    "Name of a way to search -> question -> hits."
+    by = lambda score: lambda q: [R.as_hit(index, int(i)) for i in np.argsort(-score(R.all_scores(index, q)), kind='stable')[:200]]
     lexical = lambda s: s['words'] + .3*s['headings'] + .2*s['document'] + .2*s['law_words'] + 6*s['named_document'] + 8*s['named_place']
     yield 'BM25, 140-word windows', naive_windows(index)
     yield 'BM25, passages with context', by(lambda s: s['words'])
     yield '+ headings, document, law words', by(lambda s: s['words'] + .3*s['headings'] + .2*s['document'] + .2*s['law_words'])
     yield '+ places named', by(lexical)
-    ranked = lambda index, name: lambda q, day: R.search(index, q, 200, day, packaged_ranker(name))
+    ranked = lambda index, name: lambda q: R.search(index, q, 200, ranker=packaged_ranker(name))
     yield 'ranker, words alone', ranked(R.words_alone(index), False)
     if index.vectors is not None:
         yield 'vectors alone', by(lambda s: s['vector'])

@@ -272,6 +272,7 @@ def teach_cross_encoder(
     import torch
     from safetensors.torch import save_file
     if len(groups) < batch: raise BadInput(f'teach_cross_encoder needs at least {batch} groups, got {len(groups)}: give more questions')
+    if epochs < 1: raise BadInput(f'epochs must be at least 1, got {epochs}')
     (cross, thin), tokens = _to_teach(encoder, rank, seed), _all_tokens(encoder.tokenizer, groups)
     taught, rng, losses = [*cross.head.parameters(), *(p for m in thin.values() for p in (m.A, m.B))], random.Random(seed), []
     optimizer, steps = torch.optim.AdamW(taught, lr=rate, weight_decay=.01), epochs * (len(groups) // batch)
@@ -321,14 +322,15 @@ def large_base(
     dtype: str = 'float32', # 'float32' or 'bfloat16'
 ) -> Encoder | None: # None where the model's package, or what reads it, is missing
     "The lower layers of the embedded model: where the large cross-encoder's learning begins."
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
-    try: folder = model_folder('smollm2-135m')
+    try:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
+        folder = model_folder('smollm2-135m')
     except (BadInput, ImportError, OSError): return None # OSError: nowhere to convert it to
     loud = logging.get_verbosity(); logging.set_verbosity_error(); logging.disable_progress_bar() # Of the upper layers, which are left out on purpose
-    model = AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype), num_hidden_layers=LARGE_LAYERS).eval()
-    logging.set_verbosity(loud)
+    try: model = AutoModel.from_pretrained(folder, dtype=getattr(torch, dtype), num_hidden_layers=LARGE_LAYERS).eval()
+    finally: logging.set_verbosity(loud)
     return Encoder(model, AutoTokenizer.from_pretrained(folder), f'{read_record(folder)["gguf_sha256"][:16]}-{LARGE_LAYERS}-{dtype}')
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ __all__ = ['FOUND', 'READ', 'CASCADE', 'bm25_index', 'bm25_scores', 'rarity', 'I
 # %% ../nbs/03a_retrieve.ipynb #retrieve-imports
 import bisect
 import shutil
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -42,7 +43,9 @@ def bm25_index(
     number = defaultdict(lambda: len(number)) # Of each term, in the order in which they come
     rows = [[number[t] for t in text] for text in texts]
     index = bm25s.BM25(k1=1.2, b=b)
-    index.index((rows, dict(number) or {'': 0}), show_progress=False)
+    with warnings.catch_warnings():
+        if not rows: warnings.simplefilter('ignore', RuntimeWarning) # Of the mean length of no texts
+        index.index((rows, dict(number) or {'': 0}), show_progress=False)
     return index
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-bm25-scores
@@ -152,6 +155,7 @@ def open_index(
     bm25 = [bm25s.BM25.load(str(words/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
     rows = vectors_of(passages, folder, encoder) if encoder else None
+    # Both cross-encoders or none, though only the large one needs the embedded model: what chooses sentences was fitted to what both say, or to neither
     cross = (load_cross_encoder(), load_large_cross_encoder()) if encoder else ()
     read = dict(reader=load_encoder('float32'), asker=load_asker(), cross=cross if all(cross) else (), answerability=load_answerability()) if encoder else {}
     return Index(found.documents, passages, *bm25, rows, chunks=_chunk_starts(found.chunks), quick=encoder, corpus_sha256=sha256, **read)
@@ -352,12 +356,12 @@ def ranks_of(
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-measure
 def measure(
-    find: Callable, # question, day -> hits, best first: `lambda q, day: search(index, q, 50, day)`
+    find: Callable, # question -> hits, best first: `lambda q: search(index, q, 50)`
     pairs: list[QAPair], # With their spans
     ks: tuple = (1, 5, 20), # Cut-offs
 ) -> pd.DataFrame: # A row for document, paragraph and characters: recall@k and MRR
     "How well `find` finds the sources of `pairs`."
-    found = [ranks_of(find(p.question, None), p, ks) for p in pairs]
+    found = [ranks_of(find(p.question), p, ks) for p in pairs]
     rows = []
     for kind in ('document', 'paragraph'):
         at = [f[kind] for f in found]

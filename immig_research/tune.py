@@ -73,7 +73,7 @@ def teach_asker(
     out: str | Path, # The file to write: .safetensors
     *,
     first: int = 3, # Layers from this one on are taught
-    epochs: int = 4, # Times that all are read
+    epochs: int = 4, # Times that all are read; at least 1
     rate: float = 1e-3, # Highest learning rate
     batch: int = 64, # Questions a step
 ) -> dict: # questions, steps, and the mean loss of the first and the last epoch
@@ -82,6 +82,7 @@ def teach_asker(
     from safetensors.torch import save_file
     asked = [(q, list(rows)) for q, rows in asked if len(rows)]
     if len(asked) < batch: raise BadInput(f'teach_asker needs at least {batch} questions with a right passage, got {len(asked)}: give more pairs')
+    if epochs < 1: raise BadInput(f'epochs must be at least 1, got {epochs}')
     states, fixed = lower_states(encoder, [q for q, _ in asked], first), torch.tensor(np.array(vectors))
     thin = add_thin(encoder.model, first)
     taught = [p for m in thin.values() for p in (m.A, m.B)]
