@@ -182,8 +182,9 @@ def _alt_agreement(found):
 
 def _alt_risk(found):
     percent = lambda share: number(100 * share, 0)
+    risk = lambda r: f'between {percent(r["best"])} and {percent(r["worst"])}' if r['open'] else percent(r['risk'])
     return 'Risk against coverage: ' + _said(
-        found['risk'], lambda r: f'{r["system"]} answers {percent(r["coverage"])} % and {percent(r["risk"])} % of these score below 2')
+        found['risk'], lambda r: f'{r["system"]} answers {percent(r["coverage"])} % and {risk(r)} % of these score below 2')
 
 def _alt_cost(found):
     return 'Score against cost: ' + _said(found['cost'], lambda r: f'{r["system"]}: {number(r["mean"])} for {r["cost"]:g} {r["unit"]}')

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from .estimate import share_interval
 from .facts import extract_facts, parse_number, same_fact
 from .facts_judge import calibration_rows, content_stems, weighted_kappa
 from .judge import find_judge, judge
@@ -222,15 +223,16 @@ def audit_cells(
     return chosen, made + labelled
 
 # %% ../nbs/04c_audit.ipynb #audit-rate
-def _rate(hits, n):
-    "A share with Wilson's 95 % interval."
-    low, high = stats.binomtest(hits, n).proportion_ci(method='wilson') if n else (0., 1.)
-    return dict(n=n, hits=hits, rate=round(hits / n, 4) if n else None, low=round(float(low), 4), high=round(float(high), 4))
-
 def _met(j):
     "Whether judgment `j` of a mutation is within its bounds."
     m = MUTATIONS[j.system]
     return j.score is not None and m.least <= j.score <= m.most
+
+def _rate(judgments):
+    "The share of `judgments` that are within their bounds, with a 95 % interval that redraws whole questions."
+    met = [_met(j) for j in judgments]
+    e = share_interval(met, [j.qa_id for j in judgments])
+    return dict(n=e.n, hits=sum(met), rate=round(e.mean, 4) if e.n else None, low=round(e.low, 4), high=round(e.high, 4))
 
 # %% ../nbs/04c_audit.ipynb #audit-tables
 def kill_table(
@@ -241,7 +243,7 @@ def kill_table(
     for m in MUTATIONS.values():
         of = [j for j in judgments if j.system == m.name]
         bound = f'at least {m.least}' if m.least else f'at most {m.most}'
-        if of: rows.append(dict(mutation=m.name, bound=bound, **_rate(sum(map(_met, of)), len(of))))
+        if of: rows.append(dict(mutation=m.name, bound=bound, **_rate(of)))
     return rows
 
 def kill_by_subdomain(
@@ -251,8 +253,8 @@ def kill_by_subdomain(
     "The kill rate in each subdomain."
     of, found = {q.qa_id: subdomain_of(q.immigration_subtopic) for q in questions}, {}
     for j in judgments:
-        if j.system in MUTATIONS and MUTATIONS[j.system].most < 3: found.setdefault(of[j.qa_id], []).append(_met(j))
-    return {name: _rate(sum(hits), len(hits)) for name, hits in sorted(found.items())}
+        if j.system in MUTATIONS and MUTATIONS[j.system].most < 3: found.setdefault(of[j.qa_id], []).append(j)
+    return {name: _rate(rows) for name, rows in sorted(found.items())}
 
 # %% ../nbs/04c_audit.ipynb #audit-agree
 def agreement(
@@ -291,18 +293,15 @@ def audit_result(
     judgments: list, # Judgments of the answers of `audit_cells` by one judge
 ) -> dict: # judge, rates, agreement, tables, passed and what it lacks
     "The figures of one judge from its `judgments`."
-    table = kill_table(judgments)
-    killed = [r for r in table if r['bound'].startswith('at most')]
-    identity, spared = [r for r in table if r['mutation'] == 'reference'], [r for r in table if r['bound'] == 'at least 2']
-    total = lambda rows: _rate(sum(r['hits'] for r in rows), sum(r['n'] for r in rows))
-    agreed = agreement(judgments)
-    reached = dict(kill_rate=total(killed)['rate'], identity_rate=total(identity)['rate'], kappa=agreed.get('kappa'))
+    rate = lambda least: _rate([j for j in judgments if j.system in MUTATIONS and MUTATIONS[j.system].least == least])
+    killed, identity, spared, agreed = rate(0), rate(3), rate(2), agreement(judgments)
+    reached = dict(kill_rate=killed['rate'], identity_rate=identity['rate'], kappa=agreed.get('kappa'))
     lacks = [f'{name} was not measured' if got is None else f'{name} {got} is under {BARS[name]}'
              for name, got in reached.items() if got is None or got < BARS[name]]
     n_open = sum(j.score is None for j in judgments)
     if n_open: lacks.append(f'{n_open} cells are open')
     return dict(judge=judgments[0].judge, passed=not lacks, lacks=lacks, **reached, questions=len(questions), answers=len(judgments), open=n_open,
-                killed=total(killed), identity=total(identity), spared=total(spared), mutations=table,
+                killed=killed, identity=identity, spared=spared, mutations=kill_table(judgments),
                 subdomains=kill_by_subdomain(questions, judgments), agreement=agreed)
 
 # %% ../nbs/04c_audit.ipynb #audit-run

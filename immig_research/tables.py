@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .calls import is_kin
-from .estimate import TOP, alike, bounds, holm, mean_interval, paired_difference, post_stratified_mean, wilson
+from .estimate import TOP, alike, bounds, holm, mean_interval, paired_difference, post_stratified_mean, share_interval
 from .facts_judge import weighted_kappa
 from .judge import cell_score, seed_results
 from .published import published_population, published_subdomains, published_table
@@ -126,21 +126,21 @@ def read_cells(
     return found.assign(reason='')[COLUMNS]
 
 # %% ../nbs/05f_tables.ipynb #tables-share
-def _share(name, counted, n_open, n):
-    "The share of `counted` of `n` cells in %, with Wilson's interval, from its least to its most while `n_open` can count or not."
-    least, most = wilson(counted, n), wilson(counted + n_open, n)
-    known = float('nan') if n_open else 100 * least.mean
-    return {f'pct_{name}': known, f'{name}_low': 100 * least.low, f'{name}_high': 100 * most.high,
-            f'{name}_worst': 100 * least.mean, f'{name}_best': 100 * most.mean}
+def _share(hits, clusters):
+    "A share as known, low, high, least and most, 0-1; where some of the `hits` are nan, that is open, it is not known and the interval goes from its least to its most."
+    n_open = hits.isna().sum()
+    least = share_interval(hits.fillna(0), clusters)
+    most = share_interval(hits.fillna(1), clusters) if n_open else least
+    return float('nan') if n_open else least.mean, least.low, most.high, least.mean, most.mean
+
+def _mark(scores, hits): return hits.astype(float).where(scores.notna())
 
 def _full_and_hard(part):
-    "Shares of threes and of hard errors; the latter only where somebody looked for them."
-    n, n_open = len(part), int(part.score.isna().sum())
-    full = _share('full', int((part.score == TOP).sum()), n_open, n)
-    full = {dict(full_low='pct_low', full_high='pct_high', full_worst='pct_worst', full_best='pct_best').get(k, k): v for k, v in full.items()}
-    hard = _share('hard', int((part.hard == 1).sum()), int(part.hard.isna().sum()), n)
-    if part.hard.isna().all(): hard = dict.fromkeys(hard, float('nan'))
-    return {**full, **{k: hard[k] for k in ('pct_hard', 'hard_low', 'hard_high')}}
+    "Shares of threes and of hard errors in %; the latter only where somebody looked for them."
+    full = _share(_mark(part.score, part.score == TOP), part.source_doc_id)
+    hard = [float('nan')] * 3 if part.hard.isna().all() else _share(part.hard, part.source_doc_id)[:3]
+    names = ('pct_full', 'pct_low', 'pct_high', 'pct_worst', 'pct_best', 'pct_hard', 'hard_low', 'hard_high')
+    return {name: 100 * value for name, value in zip(names, (*full, *hard))}
 
 # %% ../nbs/05f_tables.ipynb #tables-summary
 def _summary(part):
@@ -211,15 +211,14 @@ def _pair(first, second, clusters):
 def paired_table(
     found:pd.DataFrame, # From `cells`
 ) -> pd.DataFrame: # A row a pair of systems and judge; empty for a single system
-    "The differences between systems on the same questions of `found`; `p_value` is Holm's over the pairs of a judge."
+    "The differences between systems on the same questions of `found`; `p_value` is Holm's over all planned pairs of a judge."
     rows = []
     for judge, part in found.groupby('judge'):
         wide = part.pivot(index=['qa_id', 'source_doc_id'], columns='system', values='score')
         documents = list(wide.index.get_level_values('source_doc_id'))
         pairs = [dict(system=b, minus=a, judge=judge, **_pair(wide[a], wide[b], documents)) for a, b in combinations(sorted(wide.columns), 2)]
-        done = [r for r in pairs if not r['open']]
-        for r, p in zip(done, holm([r['p_single'] for r in done])): r['p_value'] = p
-        rows += [{'p_value': float('nan'), **r} for r in pairs]
+        planned = holm([1. if r['open'] else r['p_single'] for r in pairs]) # An open pair keeps its place
+        rows += [{**r, 'p_value': float('nan') if r['open'] else p} for r, p in zip(pairs, planned)]
     columns = ['system', 'minus', 'judge', 'n', 'open', 'difference', 'low', 'high', 'worst', 'best', 'p_single', 'p_value']
     return pd.DataFrame(rows, columns=columns).round(6)
 
@@ -264,16 +263,17 @@ def agreement_table(
 def risk_table(
     found:pd.DataFrame, # From `cells`
     predictions:Sequence[Prediction], # What was answered
-) -> pd.DataFrame: # A row a system and judge: coverage (0-1), risk with its interval (0-1), answered; empty where nobody abstained
+) -> pd.DataFrame: # A row a system and judge: coverage, risk (nan while answers are open) with its interval, answered, open, worst and best risk; shares are 0-1; empty where nobody abstained
     "Share of questions answered, and share of those answers below 2, of the systems in `found` and `predictions`."
     silent = {(p.qa_id, p.system) for p in predictions if p.disposition == 'abstained'}
     rows = []
     for (system, judge), part in found.groupby(['system', 'judge']):
         answered = part[np.array([(qa_id, system) not in silent for qa_id in part.qa_id])]
-        scored = answered.score.dropna()
-        e = wilson(int((scored < 2).sum()), len(scored))
-        rows.append(dict(system=system, judge=judge, coverage=len(answered) / len(part), risk=e.mean, low=e.low, high=e.high, answered=len(answered)))
-    return pd.DataFrame(rows if silent else [], columns=['system', 'judge', 'coverage', 'risk', 'low', 'high', 'answered']).round(6)
+        risk, low, high, best, worst = _share(_mark(answered.score, answered.score < 2), answered.source_doc_id)
+        rows.append(dict(system=system, judge=judge, coverage=len(answered) / len(part), risk=risk, low=low, high=high, answered=len(answered),
+                         open=int(answered.score.isna().sum()), worst=worst, best=best))
+    columns = ['system', 'judge', 'coverage', 'risk', 'low', 'high', 'answered', 'open', 'worst', 'best']
+    return pd.DataFrame(rows if silent else [], columns=columns).round(6)
 
 # %% ../nbs/05f_tables.ipynb #tables-accounting-table
 _OPEN = ('model_error', 'judge_error', 'unparseable', 'missing')
