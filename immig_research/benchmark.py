@@ -17,9 +17,9 @@ from .audit import judge_mark
 from .estimate import TOP, mean_interval, minimum_detectable, prediction_powered_mean
 from .infer import ask_service, infer, select, short_name
 from .judge import ResultMeta, cell_key, find_judge, judge, new_cell, read_questions, system_scores, write_results
-from .llm import RunStopped, find_engine
+from .llm import find_engine
 from .models import read_record
-from .records import BadInput, Judgment, Prediction, QAPair, content_hash, heal_jsonl, read_jsonl, write_jsonl
+from .records import BadInput, Judgment, Prediction, QAPair, RunFailed, content_hash, heal_jsonl, read_jsonl, write_jsonl
 from .rubric import Asking
 from .taxonomy import SUBDOMAINS, subdomain_of
 
@@ -94,7 +94,7 @@ def hub_questions(
         config = 'qa' if 'qa' in get_dataset_config_names(hub_id) else None
         splits = load_dataset(hub_id, config)
     except (OSError, ValueError, RuntimeError) as e:
-        raise RunStopped(f'{hub_id} could not be read from the Hub ({type(e).__name__}: {str(e)[:200]}); give its eval split as --questions FILE') from e
+        raise RunFailed(f'{hub_id} could not be read from the Hub ({type(e).__name__}: {str(e)[:200]}); give its eval split as --questions FILE') from e
     name = next((s for s in ('eval', 'validation', 'test') if s in splits), None)
     if name is None: raise BadInput(f'{hub_id} has no eval split, only {", ".join(splits)}; give a file with --questions')
     return [QAPair.from_row(r) for r in splits[name]]

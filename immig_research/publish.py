@@ -14,8 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from .cards import croissant, dataset_card, dataset_facts, eval_results, model_card, model_facts
-from .llm import RunStopped
-from .records import BadInput, Document, QAPair, read_jsonl, sha256_file, write_atomic
+from .records import BadInput, Document, QAPair, RunFailed, read_jsonl, sha256_file, write_atomic
 
 # %% ../nbs/05c_publish.ipynb #publish-schema
 _LISTS = ('topic_tags', 'facts', 'also_in', 'section_path')
@@ -220,7 +219,7 @@ def upload(
         commit = api.create_commit(repo, operations, commit_message=f'immig_research: {len(operations)} files', repo_type=kind)
         there = set(api.list_repo_files(repo, repo_type=kind))
     except OfflineModeIsEnabled: raise BadInput('HF_HUB_OFFLINE is set: unset it to publish') from None
-    except (HfHubHTTPError, OSError, RuntimeError) as e: raise RunStopped(_hub_reason(e)) from e
+    except (HfHubHTTPError, OSError, RuntimeError) as e: raise RunFailed(_hub_reason(e)) from e
     ours = {o.path_in_repo for o in operations}
     return dict(repo=repo, commit=commit.oid, files=len(ours), left=sorted(there - ours - {'.gitattributes'}))
 
