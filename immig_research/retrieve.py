@@ -142,6 +142,8 @@ def _chunk_starts(chunks):
     return dict(out)
 
 # %% ../nbs/03a_retrieve.ipynb #retrieve-open-index
+_FORMAT = 2 # Of an index on disk: one more where passages are cut, or words counted, in another way
+
 def open_index(
     corpus: str | Path, # Folder that `collect` wrote
     vectors: bool = True, # False: words alone, ready in seconds
@@ -150,7 +152,7 @@ def open_index(
     import bm25s
     folder, found = Path(corpus)/'index', read_corpus(corpus)
     sha256 = sha256_file(Path(corpus)/'documents.jsonl')
-    words = _words_of(found.documents, content_hash(dict(corpus=sha256, names=common_names()))[:16], folder)
+    words = _words_of(found.documents, content_hash([_FORMAT, sha256, common_names()])[:16], folder)
     passages = read_jsonl(words/'passages.jsonl', Passage)
     bm25 = [bm25s.BM25.load(str(words/name), mmap=True) for name in _NAMES]
     encoder = load_encoder() if vectors else None
