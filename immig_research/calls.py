@@ -58,10 +58,10 @@ _FAMILIES = dict(anthropic='anthropic|claude|sonnet|opus|haiku', meta='meta\\.|l
     huggingface='smollm', microsoft='phi-', ibm='granite', zhipu='glm', moonshot='kimi')
 
 def family_of(
-    model: str, # A model's id at any provider, or its name
+    model: str, # A model's id at any provider, or its name; of 'openai:URL#ID' only the ID counts
 ) -> str: # A key such as 'anthropic' or 'meta', or 'unknown'
     "Who made `model`, by its id."
-    return next((family for family, words in _FAMILIES.items() if re.search(words, model.lower())), 'unknown')
+    return next((family for family, words in _FAMILIES.items() if re.search(words, model.lower().rpartition('#')[2])), 'unknown')
 
 # %% ../nbs/01p_calls.ipynb #calls-kin
 def is_kin(

@@ -348,7 +348,7 @@ def benchmark(
     analysis.analyze(out/'sample.jsonl', [out/'judgments.jsonl'], [out/'predictions.jsonl'], out)
     if people: done['corrected'] = _corrected(out, people)
     if json: return done
-    return {**{k: v for k, v in done.items() if k == 'corrected'}, 'plan': done['plan']['cells'], 'headline': done['headline'], 'smallest difference': done['plan']['smallest_difference'],
+    return {**{k: v for k, v in done.items() if k == 'corrected'}, 'plan': done['plan']['cells'], 'headline': done['headline'], 'smallest difference (paired sd 0.9, power 0.8, questions independent)': done['plan']['smallest_difference'],
             'open': done['open'], 'failed': done['failed'], 'report': str(out/'report.html')}
 
 # %% ../nbs/06_cli.ipynb #cli-analyze

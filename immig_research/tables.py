@@ -167,11 +167,12 @@ def overall_table(
     found:pd.DataFrame, # From `cells`
     *,
     population:dict|None=None, # Subdomain -> size; None: the published eval split's, where it has these subdomains
+    models:dict|None=None, # System -> the model behind it, by which kin are told; None: by the system's name alone
 ) -> pd.DataFrame: # A row a system and judge; means in points of 3, shares in %
     "The card's overall table of `found`; post-stratified to `population`, intervals by source document."
     rows = []
     for (system, judge), part in found.groupby(['system', 'judge']):
-        flag = 'judge' if is_kin(judge, system) else ''
+        flag = 'judge' if is_kin(judge, system, (models or {}).get(system)) else ''
         rows.append(dict(system=system, judge=judge, **_summary(part), **_post(part, population), flag=flag))
     return pd.DataFrame(rows).round(6)
 
@@ -302,7 +303,7 @@ def all_tables(
     population:dict|None=None, # Subdomain -> size, for the post-stratified mean
 ) -> dict: # Name -> DataFrame, all digits
     "Every table of `found` and `predictions`, and the published ones; `population` as for `overall_table`."
-    overall, paired = overall_table(found, population=population), paired_table(found)
+    overall, paired = overall_table(found, population=population, models={p.system: p.model for p in predictions}), paired_table(found)
     overall.insert(list(overall.columns).index('flag'), 'tied', tied_sets(overall, paired))
     return dict(overall=overall, subdomains=subdomain_table(found), paired=paired, distribution=distribution_table(found),
                 accounting=accounting_table(found, predictions), agreement=agreement_table(found), risk=risk_table(found, predictions),
