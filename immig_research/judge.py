@@ -160,7 +160,7 @@ def answer_sha256(
 ) -> str | None: # 64 hex digits, or None where there is nothing to judge
     "The hash by which a judgment knows the answer it speaks of."
     if prediction is None or prediction.status == 'model_error': return None
-    return hashlib.sha256(prediction.prediction.encode()).hexdigest()
+    return hashlib.sha256(prediction.prediction.encode('utf-8', 'surrogatepass')).hexdigest()
 
 def new_cell(
     cell: tuple, # (question, system, prediction or None, repeat)

@@ -177,7 +177,9 @@ def lay_out(box, job, root):
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(json.dumps(job['HyperParameters']))
     bucket, _, key = json.loads(job['HyperParameters']['sagemaker_submit_directory']).removeprefix('s3://').partition('/')
-    with tarfile.open(fileobj=io.BytesIO(box.objects[bucket, key])) as tar: tar.extractall(root/'code', filter='data')
+    with tarfile.open(fileobj=io.BytesIO(box.objects[bucket, key])) as tar:
+        tar.extraction_filter = getattr(tarfile, 'data_filter', None) # Absent before Python 3.11.4
+        tar.extractall(root/'code')
     return root
 
 
