@@ -7,6 +7,7 @@ missing, when an internal link leads nowhere, when a picture has no words for th
 """
 import argparse
 import ast
+import dataclasses
 import html
 import json
 import re
@@ -201,8 +202,13 @@ def default_text(value, kind=None):
     name = getattr(value, '__name__', None)
     if name: return '...' if name.startswith('<') else name
     cls = type(value)
-    if ' object at 0x' in repr(value) or docments.isdataclass(cls) and value == cls(): return f'{cls.__name__}()'
-    return repr(value) if len(repr(value)) <= 80 else '...'
+    if ' object at 0x' in repr(value): return f'{cls.__name__}()'
+    if dataclasses.is_dataclass(cls) and not isinstance(value, type):
+        told = {f.name: getattr(value, f.name) for f in dataclasses.fields(cls) if f.init}
+        usual = {f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory() for f in dataclasses.fields(cls)}
+        shown = f"{cls.__name__}({', '.join(f'{k}={v!r}' for k, v in told.items() if v != usual[k])})"
+    else: shown = repr(value)
+    return shown if len(shown) <= 80 else '...'
 
 
 def param_text(self, name, param):
@@ -247,6 +253,7 @@ def site():
     widen_signatures()
     cache = proc_nbs(cfg.nbs_path, n_workers=0, force=True)
     shutil.copytree(root/'nbs'/'images', cache/'images', dirs_exist_ok=True)  # nbdev leaves out what is older than its cache
+    if failed := sorted(p.name for p in cache.glob('*.ipynb') if 'Traceback (most recent call last)' in p.read_text(encoding='utf-8')): sys.exit(f'no signature could be shown in {", ".join(failed)}')
     mend_pages(cache)
     drop_numbers(cache)
     done = subprocess.run(['smalldocs', 'render', str(cache), '--quiet'], capture_output=True, text=True)
