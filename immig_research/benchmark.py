@@ -16,7 +16,7 @@ from pathlib import Path
 from .audit import judge_mark
 from .estimate import TOP, mean_interval, minimum_detectable, prediction_powered_mean
 from .infer import ask_service, infer, select, short_name
-from .judge import ResultMeta, cell_key, find_judge, judge, new_cell, read_questions, system_scores, write_results
+from .judge import ResultMeta, cell_key, find_judge, judge, new_cell, read_questions, seed_results, system_scores, write_results
 from .llm import find_engine
 from .models import read_record
 from .records import BadInput, Judgment, Prediction, QAPair, RunFailed, content_hash, heal_jsonl, read_jsonl, write_jsonl
@@ -240,7 +240,6 @@ def given_answers(
     recipe: BenchmarkRecipe = BenchmarkRecipe('again', sample='all'), # How the answers are drawn and judged
 ) -> tuple: # (the recipe with the systems of the file, QAPairs)
     "The answers in the result file at `path` as the systems of `recipe`."
-    from immig_research.judge import seed_results
     questions, predictions, _ = seed_results(path)
     files = {name: Path(out)/'given'/f'{slug(name)}.jsonl' for name in sorted({p.system for p in predictions})}
     for name, file in files.items(): write_jsonl(file, [p for p in predictions if p.system == name])

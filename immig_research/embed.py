@@ -266,9 +266,8 @@ def _whole_rows(rows, names, dim):
     keys = names.read_text().split('\n')[:-1] # Read before the rows are counted, since rows are written first
     return keys[:rows.stat().st_size // (4 * dim)]
 
-def _cut_off(rows, names, dim):
-    "Cut off what a killed run left of a row that is not whole in both files; only for who holds the lock"
-    keys = _whole_rows(rows, names, dim)
+def _cut_off(rows, names, dim, keys):
+    "Cut off what a killed run left behind the rows of `keys`; only for who holds the lock"
     for file, size in ((rows, len(keys) * 4 * dim), (names, sum(len(k) + 1 for k in keys))):
         if file.is_file() and file.stat().st_size > size:
             with open(file, 'r+b') as f: f.truncate(size)
@@ -285,20 +284,23 @@ class VectorFile:
         self.rows, self.names, self.lock = stem.with_suffix('.vectors.f32'), stem.with_suffix('.keys.txt'), filelock.FileLock(stem.with_suffix('.lock'))
         self.rows.parent.mkdir(parents=True, exist_ok=True)
         self.read()
-    def read(self) -> None:
+    def read(self) -> list: # The keys of all rows, in their order
         "See what is in the file by now."
-        self.keys = {key: n for n, key in enumerate(_whole_rows(self.rows, self.names, self.dim))}
+        lines = _whole_rows(self.rows, self.names, self.dim)
+        self.keys = {key: n for n, key in enumerate(lines)}
+        return lines
     def add(self,
         keys: list[str], # Those already in the file are passed over
         vectors: np.ndarray, # (keys, dim)
     ) -> None:
         "Append `vectors` under their `keys`."
         with self.lock:
-            _cut_off(self.rows, self.names, self.dim); self.read()
+            lines = self.read()
+            _cut_off(self.rows, self.names, self.dim, lines)
             new = {k: n for n, k in enumerate(keys) if k not in self.keys}
             with open(self.rows, 'ab') as f: f.write(np.ascontiguousarray(np.asarray(vectors)[list(new.values())], np.float32).tobytes())
             with open(self.names, 'a') as f: f.writelines(f'{k}\n' for k in new)
-            self.read()
+            self.keys.update({k: n for n, k in enumerate(new, len(lines))})
     def take(self,
         keys: list[str], # All of them in the file
     ) -> np.ndarray: # (keys, dim) float32, mapped where the order is that of the file

@@ -73,13 +73,14 @@ def check_quotation(
 ) -> Quotation: # The same with its verdict; its citation is widened to the document's where only that holds the words
     "Find the verdict on `quotation`."
     doc = index.documents[quotation.doc_id]
-    judged = lambda cited: verify_quote(cited, quotation.quote, index.verify_index, day)
+    judged = {}
     for cited in dict.fromkeys((quotation.citation, doc.citation)):
+        judged[cited] = verify_quote(cited, quotation.quote, index.verify_index, day)
         holds = lambda v: v.doc_id == doc.doc_id if v.verdict == 'VERIFIED' else bool(v.found_in) and v.found_in.startswith(cited)
-        if any(holds(v) for v in judged(cited) if v.checked == 'quote'): return Quotation(**{**asdict(quotation), 'citation': cited, 'verdict': 'VERIFIED'})
+        if any(holds(v) for v in judged[cited] if v.checked == 'quote'): return Quotation(**{**asdict(quotation), 'citation': cited, 'verdict': 'VERIFIED'})
     pieces = quote_pieces(quotation.quote)
     stands = bool(pieces) and any(d.doc_id == doc.doc_id for d, _ in find_words(index.verify_index, pieces))
-    named = any(v.doc_id or v.verdict != 'VERIFIED' for v in judged(quotation.citation)) # A form that is only known to exist is no text
+    named = any(v.doc_id or v.verdict != 'VERIFIED' for v in judged[quotation.citation]) # A form that is only known to exist is no text
     verdict = 'VERIFIED' if stands and not named else 'MISATTRIBUTED' if stands else 'MISQUOTED'
     return Quotation(**{**asdict(quotation), 'verdict': verdict})
 
